@@ -1,0 +1,1 @@
+"""A scripted model and a ready-made session, so that a newcomer can try the gateway offline."""

@@ -1,0 +1,1 @@
+"""Two Alembic histories, one for each database, and the one function that applies them."""

@@ -1,0 +1,1 @@
+"""The containers' engines, each an adapter behind the protocol in `base`."""
