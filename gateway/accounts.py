@@ -1,0 +1,110 @@
+"""Proofs and secrets: passwords, access tokens, one-time links, and agents' tokens at rest.
+
+Pure: nothing here reads a file, a database or a request. Hashing a password takes tens of
+milliseconds of one core on purpose; callers on the event loop use `verify_aside`.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+
+import anyio.to_thread
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from gateway.attempts import Attempts
+from gateway.errors import GatewayError
+
+_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+_SHORTEST_PASSWORD = 8
+_LONGEST_PASSWORD = 1024
+_HASHES_AT_ONCE = 2  # each holds 64 MiB and a core; more would let strangers starve the relay
+
+
+class Accounts:
+    """`token_keys` are Fernet keys, newest first: the first encrypts, all of them decrypt."""
+
+    def __init__(self, token_keys: Sequence[bytes], hasher: PasswordHasher | None = None) -> None:
+        self.attempts = Attempts()
+        self._sealer = MultiFernet([Fernet(key) for key in token_keys])
+        self._hasher = hasher or PasswordHasher()
+        self._limiter = anyio.CapacityLimiter(_HASHES_AT_ONCE)
+        # What an unknown name is checked against, so that it takes as long as a known one.
+        self._decoy = self._hasher.hash(secrets.token_urlsafe(32))
+
+    def hash_password(self, password: str) -> str:
+        return self._hasher.hash(checked_password(password))
+
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        """Say whether the password is right; None is an account that has none, or no account."""
+        try:
+            right = self._hasher.verify(password_hash or self._decoy, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return right and password_hash is not None
+
+    async def verify_aside(self, password_hash: str | None, password: str) -> bool:
+        """Verify on a worker thread, a few at a time."""
+        return await anyio.to_thread.run_sync(
+            self.verify, password_hash, password, limiter=self._limiter
+        )
+
+    def seal(self, token: str) -> bytes:
+        """Encrypt an agent's token for the store."""
+        return self._sealer.encrypt(token.encode())
+
+    def unseal(self, sealed: bytes) -> str:
+        try:
+            return self._sealer.decrypt(sealed).decode()
+        except InvalidToken as error:
+            raise GatewayError(
+                "token_unreadable",
+                "This agent's token was encrypted with a key that is gone: enter the token again.",
+            ) from error
+
+    def reseal(self, sealed: bytes) -> bytes:
+        """Encrypt again with the newest key, so that an older one can be retired."""
+        return self._sealer.rotate(sealed)
+
+
+def new_id() -> str:
+    return secrets.token_hex(16)
+
+
+def new_token() -> str:
+    """A session's access token or a one-time link's: shown once, kept as its hash."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """256 random bits need no salt and no slow hash; SHA-256 keeps look-ups possible."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def token_hint(token: str) -> str:
+    """What tells a person which token it is; of a short one even four characters are too much."""
+    return f"…{token[-4:]}" if len(token) >= 8 else "…"
+
+
+def checked_username(username: str) -> str:
+    """Return the name as it is stored; the case in which it is typed does not matter."""
+    if not _USERNAME.fullmatch(username):
+        raise GatewayError(
+            "invalid_request",
+            "A username has 1 to 64 letters (a to z), digits or . _ @ + - "
+            "and begins with a letter or a digit.",
+            field="username",
+        )
+    return username.lower()
+
+
+def checked_password(password: str) -> str:
+    if not _SHORTEST_PASSWORD <= len(password) <= _LONGEST_PASSWORD:
+        raise GatewayError(
+            "invalid_request",
+            f"A password has {_SHORTEST_PASSWORD} to {_LONGEST_PASSWORD} characters.",
+            field="password",
+        )
+    return password
