@@ -69,7 +69,9 @@ def test_usernames_are_kept_in_lower_case(name: str) -> None:
     assert checked_username(name) == name.lower()
 
 
-@pytest.mark.parametrize("name", ["", ".a", "a b", "a/b", "é", "\u212a", "a\n", "x" * 65, "a\ud800"])
+@pytest.mark.parametrize(
+    "name", ["", ".a", "a b", "a/b", "é", "\u212a", "a\n", "x" * 65, "a\ud800"]
+)
 def test_other_usernames_are_refused(name: str) -> None:
     with pytest.raises(GatewayError) as refused:
         checked_username(name)
