@@ -1,0 +1,189 @@
+// The list of sessions: what each is doing, and what may be done with it.
+
+import { announce, ask, attempt, byId, confirmed, copy, fromTemplate, setText } from "./gateway.js";
+
+const STATES = {
+  new: ["New", "quiet"],
+  starting: ["Starting", "moving"],
+  ready: ["Ready", "ready"],
+  frozen: ["Asleep", "asleep"],
+  stopping: ["Stopping", "moving"],
+  stopped: ["Stopped", "quiet"],
+  failed: ["Failed", "failed"],
+  removing: ["Deleting", "moving"],
+};
+const MOVING = new Set(["starting", "stopping", "removing"]);
+const MOVING_EVERY_MS = 1000;
+const SETTLED_EVERY_MS = 10_000;
+
+const cards = new Map();
+const agentNames = new Map();
+let timer;
+
+// Showing
+
+function show(sessions) {
+  const list = byId("sessions");
+  byId("empty").hidden = sessions.length > 0;
+  const present = new Set(sessions.map((session) => session.id));
+  for (const [id, card] of cards) if (!present.has(id)) remove(id, card);
+  sessions.forEach((session, index) => {
+    const card = cards.get(session.id) ?? add(session);
+    update(card, session);
+    if (list.children[index] !== card.element) list.insertBefore(card.element, list.children[index]);
+  });
+}
+
+function add(session) {
+  const card = fromTemplate("session");
+  const { element, parts } = card;
+  const base = session.base_url ?? location.origin;
+  parts.command.textContent = `opencode attach ${base} --password ACCESS_TOKEN`;
+  element.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-action]");
+    if (button) ACTIONS[button.dataset.action](card, button);
+  });
+  cards.set(session.id, card);
+  return card;
+}
+
+function remove(id, card) {
+  card.element.remove();
+  cards.delete(id);
+}
+
+function update(card, session) {
+  const [label, tone] = STATES[session.state] ?? [session.state, "quiet"];
+  const { element, parts } = card;
+  if (card.session && card.session.state !== session.state) {
+    announce(`${name(session)}: ${label}. ${session.why ?? ""}`);
+  }
+  card.session = session;
+  setText(parts.title, name(session));
+  setText(parts.state, label);
+  parts.state.dataset.tone = tone;
+  setText(parts.agent, agentNames.get(session.agent_id) ?? "");
+  setText(parts.since, session.since ? `${label} ${ago(session.since)}` : "");
+  setText(parts.why, session.why ?? "");
+  const may = allowed(session.state);
+  for (const action of ["start", "stop", "delete", "open"]) {
+    element.querySelector(`[data-action=${action}]`).hidden = !may.has(action);
+  }
+}
+
+const name = (session) => session.title || "Untitled session";
+
+function allowed(state) {
+  if (state === "removing") return new Set();
+  const running = state === "starting" || state === "ready" || state === "frozen";
+  return new Set(["open", "delete", running ? "stop" : "start"]);
+}
+
+function ago(since) {
+  const seconds = Math.max(0, (Date.now() - Date.parse(since)) / 1000);
+  const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return relative.format(-Math.floor(seconds / 60), "minute");
+  if (seconds < 86_400) return relative.format(-Math.floor(seconds / 3600), "hour");
+  return relative.format(-Math.floor(seconds / 86_400), "day");
+}
+
+// Doing
+
+const path = (card) => `/api/sessions/${card.session.id}`;
+
+async function activateAndOpen(id) {
+  await ask("POST", `/api/sessions/${id}/activate`);
+  location.assign("/");
+}
+
+const ACTIONS = {
+  open: (card, button) => attempt(button, () => activateAndOpen(card.session.id)),
+  start: (card, button) => change(button, () => ask("POST", `${path(card)}/start`)),
+  stop: (card, button) => change(button, () => ask("POST", `${path(card)}/stop`)),
+  copy: (card, button) => copy(button, card.parts.command),
+  delete: async (card, button) => {
+    const yes = await confirmed(
+      `Delete “${name(card.session)}”?`,
+      "Its container, files and conversations are removed. This cannot be undone.",
+    );
+    if (!yes) return;
+    await change(button, () => ask("DELETE", path(card)));
+    announce("Deleted.");
+    byId("main").focus();
+  },
+};
+
+async function change(button, action) {
+  await attempt(button, action);
+  await refresh();
+}
+
+const create = byId("create");
+create.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const { title, agent_id: agent } = create.elements;
+  const wish = { agent_id: agent.value };
+  if (title.value.trim()) wish.title = title.value.trim();
+  attempt(create.querySelector("button"), async () => {
+    showCreated(await ask("POST", "/api/sessions", wish));
+    create.reset();
+    await refresh();
+  });
+});
+
+function showCreated(session) {
+  const base = session.base_url ?? location.origin;
+  byId("created-command").textContent =
+    `opencode attach ${base} --password ${session.access_token}`;
+  byId("created-token").textContent = session.access_token;
+  const open = byId("created-open");
+  open.onclick = () => attempt(open, () => activateAndOpen(session.id));
+  byId("created").hidden = false;
+  byId("created-title").focus();
+}
+
+byId("created-done").addEventListener("click", () => {
+  byId("created").hidden = true;
+  byId("created-command").textContent = "";
+  byId("created-token").textContent = "";
+  byId("title").focus();
+});
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", () => copy(button, byId(button.dataset.copy)));
+}
+
+// Keeping up to date: fast while something moves, slowly else, not at all while nobody looks.
+
+async function refresh() {
+  clearTimeout(timer);
+  if (document.hidden) return;
+  let wait = SETTLED_EVERY_MS;
+  try {
+    const { sessions } = await ask("GET", "/api/sessions");
+    show(sessions);
+    if (sessions.some((session) => MOVING.has(session.state))) wait = MOVING_EVERY_MS;
+  } finally {
+    clearTimeout(timer);
+    timer = setTimeout(keepUp, wait);
+  }
+}
+
+const keepUp = () => refresh().catch(() => undefined);
+
+async function showAgents() {
+  const { agents } = await ask("GET", "/api/agents");
+  const select = byId("agent");
+  for (const agent of agents) {
+    agentNames.set(agent.id, agent.name);
+    select.add(new Option(agent.name, agent.id));
+  }
+}
+
+document.addEventListener("visibilitychange", () => document.hidden || keepUp());
+attempt(create.querySelector("button"), async () => {
+  await showAgents();
+  await refresh();
+});
+if (location.hash === "#start") byId("title").focus();

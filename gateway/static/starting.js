@@ -1,0 +1,92 @@
+// What a person sees while their session starts: follow it, then show what they asked for.
+
+import { ask, attempt, byId } from "./gateway.js";
+
+const PHASES = ["queued", "creating", "booting", "checking"];
+const FOLLOW_EVERY_MS = 400;
+
+const page = byId("starting");
+const session = page.dataset.session;
+let state = page.dataset.state;
+let phase = page.dataset.phase;
+let startedAt = performance.now() - Number(page.dataset.elapsed) * 1000;
+let retryAt = retryTime(Number(page.dataset.retryAfter || "NaN"));
+
+function retryTime(retryAfter) {
+  return Number.isFinite(retryAfter) ? performance.now() + retryAfter * 1000 : null;
+}
+
+async function follow() {
+  if (!document.hidden) await look();
+  setTimeout(follow, FOLLOW_EVERY_MS);
+}
+
+async function look() {
+  let view;
+  try {
+    view = await ask("GET", `/api/sessions/${session}`);
+  } catch {
+    // A gateway that restarts is back in a moment; the figures go on meanwhile.
+    return;
+  }
+  if (view.state === "ready") return openSession();
+  if (view.state !== state) enter(view);
+  phase = view.phase ?? phase;
+  show(view);
+}
+
+function enter(view) {
+  if (view.state === "starting") startedAt = performance.now();
+  if (view.state === "failed") retryAt = retryTime(view.retry_after_s ?? NaN);
+  state = view.state;
+}
+
+function openSession() {
+  // Served in place of another page, this one is left by asking for that page again.
+  if (location.pathname === "/gateway/starting") location.replace("/");
+  else location.reload();
+}
+
+function show(view) {
+  const failed = state === "failed";
+  setText("headline", failed ? "Your session did not start" : "Starting your session");
+  setText("why", view.why ?? "");
+  byId("failed-actions").hidden = !failed;
+  const at = Math.max(0, PHASES.indexOf(phase));
+  PHASES.forEach((name, index) => {
+    const standing = index < at ? "done" : index > at ? "todo" : failed ? "failed" : "current";
+    const step = page.querySelector(`li[data-phase=${name}]`);
+    step.dataset.standing = standing;
+    const said = step.querySelector("[data-part=standing]");
+    if (said.textContent !== standing) said.textContent = standing;
+  });
+}
+
+function setText(id, text) {
+  if (byId(id).textContent !== text) byId(id).textContent = text;
+}
+
+function showFigures() {
+  setText("elapsed", state === "failed" ? untilRetry() : `${elapsed()} s so far`);
+}
+
+const elapsed = () => Math.floor((performance.now() - startedAt) / 1000);
+
+function untilRetry() {
+  if (retryAt === null) return "";
+  const left = Math.ceil((retryAt - performance.now()) / 1000);
+  // Asking for the page again is what starts the next attempt.
+  if (left <= 0 && !document.hidden) location.reload();
+  return `Next attempt in ${Math.max(0, left)} s`;
+}
+
+byId("again").addEventListener("click", (event) => {
+  attempt(event.currentTarget, async () => {
+    await ask("POST", `/api/sessions/${session}/start`);
+    await look();
+  });
+});
+
+showFigures();
+setInterval(showFigures, 200);
+follow();
