@@ -1,0 +1,42 @@
+"""One line for each request: who moved what where, how long it took, and how it ended.
+
+Paths without their query, since queries carry credentials; bytes that are not printable are
+escaped, so that no request can forge a line or paint a terminal. It counts the same in metrics.
+"""
+
+import logging
+
+from gateway.metrics import Metrics
+from gateway.wire.door import Outcome
+
+logger = logging.getLogger("gateway.access")
+
+_MARK = b"X-OpenCode-Gateway-Route: "
+
+
+class AccessLog:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def finished(self, outcome: Outcome) -> None:
+        route = outcome.mark[len(_MARK) : -2].decode() if outcome.mark else "-"
+        kind = route.partition(";")[0] if outcome.mark else outcome.upstream
+        first = None if outcome.first_byte is None else outcome.first_byte - outcome.started
+        self._metrics.request("none" if kind == "-" else kind, outcome.status, first)
+        self._metrics.body(outcome.bytes_in, outcome.bytes_out)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s", _line(outcome, route))
+
+
+def _line(outcome: Outcome, route: str) -> str:
+    head = outcome.head
+    request = "-"
+    if head is not None:
+        request = f"{head.method.decode()} {ascii(head.path.decode('latin-1'))[1:-1]}"
+    took = (outcome.ended - outcome.started) * 1000
+    trouble = f" trouble={outcome.trouble!r}" if outcome.trouble else ""
+    return (
+        f"{outcome.client.host} {request} status={outcome.status} route={route!r}"
+        f" upstream={outcome.upstream} in={outcome.bytes_in} out={outcome.bytes_out}"
+        f" ms={took:.1f}{trouble}"
+    )

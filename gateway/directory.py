@@ -1,0 +1,209 @@
+"""Where each session lives, in memory: follows the orchestrator's events, and asks it to act.
+
+The hot path reads `place`; everything else here is awaited by whoever must wait anyway. When the
+orchestrator is away, what is known stays known. It knows no request and makes no routing decision.
+"""
+
+import asyncio
+import logging
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from gateway.errors import GatewayError
+from gateway.orchestrator_client import OrchestratorClient, View
+from gateway.routing import Place, State, Upstream
+from gateway.wire.tasks import Tasks
+from gateway.wire.upstream import Pool
+
+logger = logging.getLogger(__name__)
+
+Order = Mapping[str, Any]
+_UNKNOWN = Place(State.NEW)
+_RECONNECT_S = 1.0
+
+
+class Directory:
+    """`order` makes the orchestrator's order for a session; `changed` is told of every change."""
+
+    def __init__(
+        self,
+        client: OrchestratorClient,
+        tasks: Tasks,
+        order: Callable[[str], Awaitable[Order]],
+        changed: Callable[[str, Place], None],
+    ) -> None:
+        self._client = client
+        self._tasks = tasks
+        self._order = order
+        self._changed = changed
+        self._places: dict[str, Place] = {}
+        self._starts: dict[str, asyncio.Future[Place]] = {}
+        self.connected = False
+
+    def place(self, session_id: str) -> Place:
+        return self._places.get(session_id, _UNKNOWN)
+
+    def is_due(self, session_id: str) -> bool:
+        """Whether a failed container's next automatic start may be tried now."""
+        retry_at = self.place(session_id).retry_at
+        return retry_at is None or retry_at <= asyncio.get_running_loop().time()
+
+    async def ensure(self, session_id: str, *, force: bool = False) -> Place:
+        """Return the session's place once it is ready; all who ask join one start.
+
+        Raises GatewayError when it cannot be had. A caller that leaves does not end the start.
+        """
+        place = self.place(session_id)
+        if place.upstream is not None:
+            return place
+        return await asyncio.shield(self._start(session_id, force=force))
+
+    def start_soon(self, session_id: str, *, force: bool = False) -> None:
+        """Begin a start that nobody waits for; its outcome shows in `place`."""
+        if self.place(session_id).upstream is None:
+            self._start(session_id, force=force)
+
+    async def verify(self, session_id: str) -> Place:
+        """Have a container looked at that did not answer us; return its place now."""
+        self._take(await self._client.verify(session_id))
+        return self.place(session_id)
+
+    def verify_soon(self, session_id: str) -> None:
+        self._tasks.start(self._verify_quietly(session_id), "verify")
+
+    async def stop(self, session_id: str) -> None:
+        self._take(await self._client.stop(session_id))
+
+    async def remove(self, session_id: str) -> None:
+        """Delete container and volume; returns when they are gone."""
+        await self._client.remove(session_id)
+        self._forget(session_id)
+
+    async def follow(self) -> None:
+        """Follow the orchestrator's events until cancelled, reconnecting when they end."""
+        while True:
+            try:
+                async for event, data in self._client.events():
+                    self.connected = True
+                    self._apply(event, data)
+            except GatewayError as error:
+                if self.connected:
+                    logger.warning("orchestrator lost reason=%r", error.message)
+            self.connected = False
+            await asyncio.sleep(_RECONNECT_S)
+
+    def close(self) -> None:
+        for place in self._places.values():
+            if place.upstream is not None:
+                place.upstream.pool.close()
+
+    def _start(self, session_id: str, *, force: bool) -> asyncio.Future[Place]:
+        running = self._starts.get(session_id)
+        if running is not None:
+            return running
+        future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
+        # Somebody may have left by the time it fails; the failure is kept in the place as well.
+        future.add_done_callback(lambda f: None if f.cancelled() else f.exception())
+        self._starts[session_id] = future
+        self._tasks.start(self._run_start(session_id, future, force), f"start {session_id}")
+        return future
+
+    async def _run_start(self, session_id: str, future: asyncio.Future[Place], force: bool) -> None:
+        try:
+            order = await self._order(session_id)
+            self._take(await self._client.ensure({**order, "force": force}))
+        except GatewayError as error:
+            self._settle(session_id, future, error)
+        except BaseException:
+            del self._starts[session_id]
+            future.set_exception(
+                GatewayError("internal_error", "The start failed inside the gateway; see its log.")
+            )
+            raise
+        else:
+            self._settle(session_id, future, None)
+
+    def _settle(
+        self, session_id: str, future: asyncio.Future[Place], error: GatewayError | None
+    ) -> None:
+        del self._starts[session_id]
+        place = self.place(session_id)
+        if place.upstream is not None:
+            future.set_result(place)
+        else:
+            future.set_exception(error or _gone_again(place))
+
+    async def _verify_quietly(self, session_id: str) -> None:
+        try:
+            await self.verify(session_id)
+        except GatewayError as error:
+            logger.warning("verify failed session=%s reason=%r", session_id, error.message)
+
+    def _apply(self, event: str, data: View) -> None:
+        if event == "snapshot":
+            views: list[View] = data["sessions"]
+            for session_id in self._places.keys() - {view["session_id"] for view in views}:
+                self._forget(session_id)
+            for view in views:
+                self._take(view)
+        elif event == "session":
+            self._take(data)
+        elif event == "removed":
+            self._forget(data["session_id"])
+
+    def _take(self, view: View) -> None:
+        """Put a view in the place of what was known, unless it is older."""
+        session_id: str = view["session_id"]
+        known = self.place(session_id)
+        if view["generation"] < known.generation:
+            return
+        place = self._place_of(view, known)
+        self._places[session_id] = place
+        if known.upstream is not None and known.upstream is not place.upstream:
+            known.upstream.pool.close()
+        if place != known:
+            self._changed(session_id, place)
+
+    def _place_of(self, view: View, known: Place) -> Place:
+        wait = view.get("retry_after_s")
+        now = asyncio.get_running_loop().time()
+        return Place(
+            state=State(view["state"]),
+            why=view["why"],
+            phase=view.get("phase"),
+            since=datetime.fromisoformat(view["since"]) if view.get("since") else None,
+            generation=view["generation"],
+            upstream=_upstream(view, known),
+            retry_at=None if wait is None else now + wait,
+            retry_after_s=wait,
+        )
+
+    def _forget(self, session_id: str) -> None:
+        place = self._places.pop(session_id, None)
+        if place is not None and place.upstream is not None:
+            place.upstream.pool.close()
+
+
+def _upstream(view: View, known: Place) -> Upstream | None:
+    """Return the view's upstream: the one already known, with its pool, for the same container."""
+    address, credential = view.get("address"), view.get("credential")
+    if view["state"] != State.READY or address is None or credential is None:
+        return None
+    authorization = basic(credential["username"], credential["password"])
+    old = known.upstream
+    same = old is not None and known.generation == view["generation"]
+    if old is not None and same and (old.host, old.port) == (address["host"], address["port"]):
+        return old
+    name = view["container"]
+    pool = Pool(name, address["host"], address["port"])
+    return Upstream(name, address["host"], address["port"], authorization, pool)
+
+
+def basic(username: str, password: str) -> bytes:
+    return b"Basic " + b64encode(f"{username}:{password}".encode())
+
+
+def _gone_again(place: Place) -> GatewayError:
+    return GatewayError("container_unavailable", place.why, retry_after_s=1)

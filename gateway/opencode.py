@@ -1,0 +1,60 @@
+"""What the gateway knows of OpenCode's HTTP surface: which of its paths need to be treated apart.
+
+Pure tables over method and path, read off OpenCode 1.18. Everything not named here is relayed
+without being understood.
+"""
+
+import re
+
+# Asked by browsers without credentials; OpenCode itself serves them so.
+_PUBLIC = frozenset(
+    (b"/site.webmanifest", b"/web-app-manifest-192x192.png", b"/web-app-manifest-512x512.png")
+)
+HEALTH = frozenset((b"/global/health", b"/api/health"))
+EVENTS = frozenset((b"/event", b"/global/event", b"/api/event"))
+# The clients send `auth_token` only where they cannot set a header.
+_PTY = re.compile(rb"(?:/api)?/pty/([^/]+)/(connect|connect-token)")
+_BOUND = re.compile(rb"/((?:ses|per|que|pty|wrk|job)_[0-9A-Za-z]+)(?=/|$)")
+_CREATES = re.compile(rb"(?:/api)?/session(?:/[^/]+/fork)?")
+# On the shared service these act on everybody: its shell and files, its settings, its life.
+_NOT_SHARED = re.compile(
+    rb"(?:/api)?/(?:pty|find|file|fs|instance|mcp|tui|sync|vcs|experimental|worktree)(?:/.*)?"
+    rb"|/global/(?:dispose|upgrade|config)|/auth/.*|(?:/api)?/session/[^/]+/(?:shell|share)"
+)
+_READ_ONLY = (b"GET", b"HEAD", b"OPTIONS")
+
+
+def is_public(method: bytes, path: bytes) -> bool:
+    """Whether OpenCode answers this without a credential."""
+    return method == b"OPTIONS" or (method == b"GET" and path in _PUBLIC)
+
+
+def terminal(path: bytes) -> tuple[str, str] | None:
+    """Return (terminal id, `connect` or `connect-token`) for the two paths of a terminal."""
+    match = _PTY.fullmatch(path)
+    return (match[1].decode("latin-1"), match[2].decode()) if match else None
+
+
+def bound_id(path: bytes) -> str | None:
+    """Return the id in the path that exists on one upstream only, such as a conversation's."""
+    match = _BOUND.search(path)
+    return match[1].decode() if match else None
+
+
+def creates_conversation(method: bytes, path: bytes) -> bool:
+    return method == b"POST" and _CREATES.fullmatch(path) is not None
+
+
+def allowed_on_shared(method: bytes, path: bytes) -> bool:
+    """Whether a request may go to the shared service in place of a person's own container.
+
+    Its answers are everybody's: reading and talking is what it always was for; a terminal, a
+    shell, files and settings are somebody's own and stay away.
+    """
+    if method in _READ_ONLY and path in (b"/global/config", b"/config", b"/vcs", b"/mcp"):
+        return True
+    if path in (b"/config", b"/api/config") and method not in _READ_ONLY:
+        return False
+    if path.startswith((b"/experimental/", b"/sync/")) and method in _READ_ONLY:
+        return True
+    return _NOT_SHARED.fullmatch(path) is None

@@ -1,0 +1,143 @@
+"""Where a request goes, and why: one pure decision over who asks, where they live and what for.
+
+Synchronous, without I/O or time. It does not know how bytes are moved, how a container is started,
+or what any answer looks like; it names the route and the reason.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gateway import opencode
+from gateway.credentials import Caller
+from gateway.wire.upstream import Pool
+
+
+class State(StrEnum):
+    """A container's state, as the orchestrator tells it."""
+
+    NEW = "new"
+    STARTING = "starting"
+    READY = "ready"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    REMOVING = "removing"
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where bytes can go: an address, behind its pool, and the credential it wants."""
+
+    name: str
+    host: str
+    port: int
+    authorization: bytes
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a session lives. `upstream` is there exactly while the state is ready.
+
+    `retry_at` is when a failed container may be tried again, in seconds of the monotonic clock.
+    """
+
+    state: State
+    why: str = "Nothing has asked for it yet."
+    phase: str | None = None
+    since: datetime | None = None
+    generation: int = 0
+    upstream: Upstream | None = None
+    retry_at: float | None = None
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a request head asks for. `on_shared` says that it names a conversation kept there."""
+
+    method: bytes
+    path: bytes
+    navigation: bool = False
+    ticketed: bool = False
+    on_shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToSession:
+    upstream: Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class ToShared:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Wait until the container is ready. `briefly` for health probes, whose askers give up."""
+
+    briefly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShowStart:
+    """A browser's page load: show how the start goes instead of a blank tab."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToPage:
+    """A browser's page load that needs a person first."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    code: str
+
+
+Route = ToSession | ToShared | Hold | ShowStart | ToPage | Refuse
+
+
+def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_agent: bool) -> Route:
+    """Decide where a request goes; `shared` says whether there is a shared service."""
+    if caller is None:
+        return _nobody(ask, shared=shared)
+    if caller.session_id is None:
+        return _no_session(ask, has_agent=has_agent)
+    if ask.on_shared:
+        return ToShared("conversation") if shared else Refuse("conversation_unavailable")
+    if place.upstream is not None:
+        return ToSession(place.upstream)
+    if place.state is State.REMOVING:
+        return Refuse("session_removing")
+    if place.state is State.FAILED and shared:
+        return fallback(ask, "container_failed", shared=shared)
+    if ask.navigation:
+        return ShowStart()
+    return Hold(briefly=ask.method == b"GET" and ask.path in opencode.HEALTH)
+
+
+def fallback(ask: Ask, reason: str, *, shared: bool) -> Route:
+    """Decide for a request whose container cannot be had; no byte of it has been sent."""
+    if opencode.bound_id(ask.path) is not None:
+        return Refuse("conversation_unavailable")
+    if not shared:
+        return ShowStart() if ask.navigation else Refuse("container_unavailable")
+    if not opencode.allowed_on_shared(ask.method, ask.path):
+        return Refuse("not_on_shared")
+    return ToShared(reason)
+
+
+def _nobody(ask: Ask, *, shared: bool) -> Route:
+    if shared and opencode.is_public(ask.method, ask.path):
+        return ToShared("public")
+    return ToPage("/gateway/login") if ask.navigation else Refuse("authentication_required")
+
+
+def _no_session(ask: Ask, *, has_agent: bool) -> Route:
+    if ask.navigation:
+        return ToPage("/gateway/" if has_agent else "/gateway/agents")
+    return Refuse("session_required" if has_agent else "agent_required")

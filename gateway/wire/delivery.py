@@ -1,0 +1,50 @@
+"""How one response is framed for one client, whatever framing its upstream chose.
+
+Pure: two heads in, a `Delivery` out. It knows the differences between HTTP/1.0 and 1.1 and the
+bodies that are none; it knows no socket.
+"""
+
+from dataclasses import dataclass
+
+from gateway.wire.framing import Body, Chunked, Length, NoBody, UntilClose
+from gateway.wire.head import RequestHead, ResponseHead
+
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+_CLOSE = b"Connection: close\r\n"
+_KEEP = b"Connection: keep-alive\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """`body` reads the upstream's bytes; with `encode`, each piece becomes a chunk of ours.
+
+    `lines` are the framing and connection fields for the client. `until_close` says that only the
+    connection's end tells the client where the body ends, so that truncation needs a reset.
+    """
+
+    body: Body
+    encode: bool
+    lines: bytes
+    keeps_client: bool
+    until_close: bool
+
+
+def deliver(request: RequestHead, response: ResponseHead, *, draining: bool) -> Delivery:
+    """Choose the framing: as it came where the client can read it, else the nearest it can."""
+    old_client = request.minor == 0
+    body = _reader(request, response, old_client)
+    unbounded = isinstance(body, UntilClose) or (old_client and isinstance(body, Chunked))
+    encode = unbounded and not old_client
+    keeps = request.keep_alive and not draining and (encode or not unbounded)
+    chunked = encode or (response.chunked and not old_client)
+    connection = _CLOSE if not keeps else _KEEP if old_client else b""
+    lines = (_CHUNKED if chunked else b"") + connection
+    return Delivery(body, encode, lines, keeps, unbounded and old_client)
+
+
+def _reader(request: RequestHead, response: ResponseHead, old_client: bool) -> Body:
+    if response.bodyless(request.method):
+        return NoBody()
+    if response.chunked:
+        return Chunked(decode=old_client)
+    return Length(response.length) if response.length is not None else UntilClose()

@@ -1,0 +1,103 @@
+"""What a connection asks about each request head, and the answers it understands.
+
+The one interface between the data plane and everything above it. A door decides synchronously; what
+must be awaited comes back as a `Wait`, whose coroutine ends in another decision.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from gateway.wire.head import RequestHead
+from gateway.wire.upstream import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The peer of a client connection."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole response of our own. `headers` are whole lines, each ended by CRLF."""
+
+    status: int
+    body: bytes
+    headers: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Our own application answers; `path`, if given, in place of the one that was asked for."""
+
+    state: dict[str, Any]
+    held_under: tuple[str, ...] = ()
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an upstream gave no answer; only after `unreachable` can it not have seen the request."""
+
+    kind: Literal["unreachable", "timeout", "closed", "invalid"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Pass the exchange to an upstream.
+
+    `without` and `added` edit the head (see `RequestHead.for_upstream`); `mark` is a header line for
+    the response; `refuse_cookie` says which of its `Set-Cookie` values must not pass; `otherwise`
+    is asked when no answer came; `witness` is given the whole body of a small response.
+    """
+
+    pool: Pool
+    target: bytes
+    without: frozenset[bytes]
+    added: bytes
+    mark: bytes
+    held_under: tuple[str, ...]
+    refuse_cookie: Callable[[bytes], bool]
+    otherwise: "Callable[[Failure], Decision]"
+    witness: Callable[[int, bytes], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something must be awaited first. The coroutine is cancelled when the client leaves."""
+
+    work: "Callable[[], Awaitable[Decision]]"
+
+
+Decision = Answer | Local | Relay | Wait
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one request; times in seconds of the loop's clock, sizes in bytes."""
+
+    head: RequestHead | None
+    client: Client
+    started: float
+    status: int = 0
+    mark: bytes = b""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    first_byte: float | None = None
+    ended: float = 0.0
+    trouble: str = ""
+    upstream: str = field(default="-")
+
+
+class Door(Protocol):
+    def decide(self, head: RequestHead, client: Client) -> Decision: ...
+
+    def refuse(self, status: int, sentence: str) -> Answer:
+        """Put a refusal of the data plane itself into the product's error shape."""
+        ...
+
+    def finished(self, outcome: Outcome) -> None: ...

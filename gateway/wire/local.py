@@ -1,0 +1,234 @@
+"""The gateway's own application behind the same connection: one ASGI exchange.
+
+It gives ASGI only what it needs: a decoded body, a scope, back-pressure, and an `OSError` from
+`send` once the client has gone. It knows no route of the application.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from gateway.wire.door import Client, Local, Outcome
+from gateway.wire.head import RequestHead
+from gateway.wire.tasks import Tasks
+
+logger = logging.getLogger(__name__)
+
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+Message = MutableMapping[str, Any]
+App = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[Message]],
+        Callable[[Message], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+
+class LocalClient(Protocol):
+    draining: bool
+
+    def write(self, data: bytes) -> None: ...
+
+    def hold_reading(self, held: bool) -> None: ...
+
+    def send_body(self) -> None: ...
+
+    def finished(self, keep_alive: bool) -> None: ...
+
+    def truncated(self, abort: bool) -> None: ...
+
+    def broke(self) -> None:
+        """The application failed before it answered."""
+        ...
+
+
+class LocalExchange:
+    """`shared_state` is what the application's lifespan left for every request."""
+
+    def __init__(
+        self, client: LocalClient, head: RequestHead, local: Local, outcome: Outcome, tasks: Tasks
+    ) -> None:
+        self._client = client
+        self._head = head
+        self._local = local
+        self._outcome = outcome
+        self._tasks = tasks
+        self._task: asyncio.Task[None] | None = None
+        self._received: list[bytes] = []
+        self._arrived = asyncio.Event()
+        self._request_done = not head.has_body
+        self._body_delivered = False
+        self._expects_continue = (
+            head.has_body and head.minor == 1 and b"100-continue" in head.tokens(b"expect")
+        )
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._gone = False
+        self._start: Message | None = None
+        self._head_sent = False
+        self._chunked = False
+        self._until_close = False
+        self._complete = False
+
+    def begin(self, app: App, shared_state: dict[str, Any], peer: Client) -> None:
+        scope = self._scope(shared_state, peer)
+        self._outcome.upstream = "gateway"
+        self._task = self._tasks.start(self._run(app, scope), "own request")
+        self._client.send_body()
+
+    def request_bytes(self, piece: bytes, done: bool) -> None:
+        self._outcome.bytes_in += len(piece)
+        self._received.append(piece)
+        self._request_done = done
+        if not done:
+            self._client.hold_reading(True)
+        self._arrived.set()
+
+    def client_writable(self, writable: bool) -> None:
+        if writable:
+            self._writable.set()
+        else:
+            self._writable.clear()
+
+    def client_ended(self) -> bool:
+        return False
+
+    def abandon(self) -> None:
+        self._gone = True
+        self._arrived.set()
+        self._writable.set()
+
+    def revoke(self) -> None:
+        self._outcome.trouble = "revoked"
+        self.abandon()
+        self._client.truncated(abort=False)
+
+    def drain(self) -> None:
+        """Shutting down: streams of ours end; a short answer may finish."""
+        if self._head_sent and not self._complete:
+            self.revoke()
+
+    def expire(self) -> None:
+        """Our own application has no deadline here."""
+
+    async def _run(self, app: App, scope: MutableMapping[str, Any]) -> None:
+        try:
+            await app(scope, self._receive, self._send)
+        except Exception:  # the outermost wrapper: the client gets 500, the log why
+            if not self._gone:
+                logger.exception("own request failed path=%s", scope["path"])
+        if not self._gone and not self._complete:
+            if self._head_sent:
+                self._client.truncated(abort=False)
+            else:
+                self._client.broke()
+
+    def _scope(self, shared_state: dict[str, Any], peer: Client) -> dict[str, Any]:
+        path, query = self._head.path, self._head.query
+        if self._local.path is not None:
+            path, query = self._local.path.encode(), b""
+        return {
+            "type": "http",
+            # 2.4: `send` raises once the client has gone, so Starlette need not poll `receive`.
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": f"1.{self._head.minor}",
+            "method": self._head.method.decode(),
+            "scheme": "http",
+            "path": unquote(path.decode("latin-1")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": [
+                (name, line[len(name) + 1 :].strip(b" \t"))
+                for name, line in zip(self._head.names, self._head.lines, strict=True)
+            ],
+            "client": (peer.host, peer.port),
+            "server": None,
+            "state": {**shared_state, **self._local.state},
+        }
+
+    async def _receive(self) -> Message:
+        self._continue()
+        while not self._received and not self._request_done and not self._gone:
+            self._arrived.clear()
+            self._client.hold_reading(False)
+            await self._arrived.wait()
+        if self._gone or (self._body_delivered and not self._received):
+            await self._wait_until_gone()
+            return {"type": "http.disconnect"}
+        body, self._received = b"".join(self._received), []
+        self._body_delivered = self._request_done
+        return {"type": "http.request", "body": body, "more_body": not self._request_done}
+
+    async def _wait_until_gone(self) -> None:
+        self._client.hold_reading(False)
+        while not self._gone and not self._complete:
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def _continue(self) -> None:
+        """Ask for the body when the application first wants it (RFC 9110 §10.1.1)."""
+        if self._expects_continue and not self._received and not self._head_sent:
+            self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._expects_continue = False
+
+    async def _send(self, message: Message) -> None:
+        if self._gone:
+            raise OSError("the client has gone")
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        await self._writable.wait()
+        body = bytes(message.get("body", b""))
+        more = bool(message.get("more_body", False))
+        first = b"" if self._head_sent else self._response_head(body, more)
+        self._head_sent = True
+        self._outcome.bytes_out += len(body)
+        if self._head.method == b"HEAD":
+            body = b""
+        if self._chunked:
+            body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
+                b"" if more else b"0\r\n\r\n"
+            )
+        if first or body:
+            self._client.write(first + body)
+        if not more:
+            self._complete = True
+            self._arrived.set()
+            self._client.finished(self._keeps_client())
+
+    def _keeps_client(self) -> bool:
+        return self._head.keep_alive and not self._client.draining and not self._until_close
+
+    def _response_head(self, body: bytes, more: bool) -> bytes:
+        assert self._start is not None, "the application sent a body before its head"
+        status: int = self._start["status"]
+        fields: list[tuple[bytes, bytes]] = list(self._start.get("headers", []))
+        names = {name.lower() for name, _ in fields}
+        if b"content-length" not in names and status not in (204, 304):
+            fields.append(self._framing(len(body), more))
+        if not self._keeps_client():
+            fields.append((b"Connection", b"close"))
+        self._outcome.status = status
+        self._outcome.first_byte = asyncio.get_running_loop().time()
+        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+        return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason(status), lines)
+
+    def _framing(self, length: int, more: bool) -> tuple[bytes, bytes]:
+        """Choose how a body of unannounced length ends; HTTP/1.0 knows no chunks."""
+        if not more:
+            return b"Content-Length", b"%d" % length
+        self._chunked = self._head.minor == 1
+        self._until_close = not self._chunked
+        return (b"Transfer-Encoding", b"chunked") if self._chunked else (b"Pragma", b"no-cache")
+
+
+def reason(status: int) -> bytes:
+    """Return the standard phrase of a status, or nothing for one without."""
+    return _PHRASES.get(status, b"")

@@ -1,0 +1,303 @@
+"""One exchange: a request to an upstream and its answer back, byte for byte, both ways at once.
+
+Back-pressure is passed through (who cannot write stops the other's reading), an aborted client
+aborts the upstream, and a lost upstream is visible to the client as truncation. It knows no route
+and retries only what no upstream can have acted on.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.wire.delivery import Delivery, deliver
+from gateway.wire.door import Decision, Failure, Outcome, Relay
+from gateway.wire.framing import BadFraming, Chunked, UntilClose
+from gateway.wire.head import BadHead, RequestHead, ResponseHead, parse_response
+from gateway.wire.tasks import Tasks
+from gateway.wire.tunnel import Tunnel
+from gateway.wire.upstream import UpstreamConnection
+
+HANDSHAKE_S = 30.0
+_LONGEST_HEAD = 64 * 1024
+_LONGEST_WITNESSED = 64 * 1024
+# RFC 9110 §9.2.2; PUT and DELETE are left out: OpenCode's have effects that a repeat would double.
+_REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+
+
+class ClientSide(Protocol):
+    """What an exchange needs of the client's connection."""
+
+    deadline: float | None
+    draining: bool
+
+    def write(self, data: bytes) -> None: ...
+
+    def write_end(self) -> None: ...
+
+    def hold_reading(self, held: bool) -> None: ...
+
+    def send_body(self) -> None:
+        """The upstream is ready: hand over the request's body from here on."""
+        ...
+
+    def become(self, tunnel: Tunnel) -> None: ...
+
+    def decide_again(self, decision: Decision) -> None: ...
+
+    def finished(self, keep_alive: bool) -> None: ...
+
+    def truncated(self, abort: bool) -> None:
+        """The response cannot be completed: close, or reset where only that tells it."""
+        ...
+
+
+class Exchange:
+    def __init__(
+        self, client: ClientSide, head: RequestHead, relay: Relay, outcome: Outcome, tasks: Tasks
+    ) -> None:
+        self._client = client
+        self._head = head
+        self._relay = relay
+        self._outcome = outcome
+        self._tasks = tasks
+        self._upstream: UpstreamConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._request_done = not head.has_body
+        self._response: ResponseHead | None = None
+        self._buffer = b""
+        self._delivery: Delivery | None = None
+        self._witnessed: list[bytes] = []
+        self._on_upstream: Callable[[bytes], None] = self._head_bytes
+        self._over = False
+
+    # What the client's connection calls
+
+    def begin(self) -> None:
+        """Send the head at once over an idle connection, or after opening a new one."""
+        self._outcome.upstream = self._relay.pool.name
+        self._outcome.mark = self._relay.mark
+        connection = self._relay.pool.take()
+        if connection is not None:
+            self._attach(connection)
+        else:
+            self._connecting = self._tasks.start(self._connect(), "connect")
+
+    def request_bytes(self, piece: bytes, done: bool) -> None:
+        self._request_done = done
+        if self._upstream is not None and piece:
+            self._outcome.bytes_in += len(piece)
+            self._upstream.transport.write(piece)
+
+    def client_writable(self, writable: bool) -> None:
+        if self._upstream is None or self._upstream.transport.is_closing():
+            return
+        if writable:
+            self._upstream.transport.resume_reading()
+        else:
+            self._upstream.transport.pause_reading()
+
+    def client_ended(self) -> bool:
+        """Take FIN for gone: it cannot be told from a closed browser tab until a write fails."""
+        return False
+
+    def abandon(self) -> None:
+        """The client is gone, or will be answered otherwise: let the upstream go."""
+        self._over = True
+        if self._connecting is not None and self._connecting is not asyncio.current_task():
+            self._connecting.cancel("the exchange is over")
+        upstream = self._detach()
+        if upstream is not None:
+            upstream.abort()
+
+    def revoke(self) -> None:
+        self._outcome.trouble = "revoked"
+        self._truncate()
+
+    def drain(self) -> None:
+        """Shutting down: an endless stream ends now, anything else may finish."""
+        if self._response is not None and _is_event_stream(self._response):
+            self._truncate()
+
+    def expire(self) -> None:
+        self._fail(Failure("timeout", "The upstream did not answer the handshake in time."))
+
+    # What the upstream's connection calls
+
+    def upstream_bytes(self, data: bytes) -> None:
+        try:
+            self._on_upstream(data)
+        except BadHead as bad:
+            self._fail(Failure("invalid", bad.sentence))
+        except BadFraming as bad:
+            self._outcome.trouble = str(bad)
+            self._truncate()
+
+    def upstream_ended(self) -> None:
+        if self._delivery is not None and isinstance(self._delivery.body, UntilClose):
+            self._complete(self._delivery, reusable=False)
+        else:
+            self.upstream_lost()
+
+    def upstream_lost(self) -> None:
+        if self._over:
+            return
+        if self._response is not None:
+            self._outcome.trouble = "upstream gone"
+            self._truncate()
+        elif self._may_repeat():
+            self._detach()
+            self._connecting = self._tasks.start(self._connect(), "connect")
+        else:
+            self._fail(Failure("closed", "The upstream closed the connection before it answered."))
+
+    def upstream_writable(self, writable: bool) -> None:
+        self._client.hold_reading(not writable)
+
+    # The request's way
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._relay.pool.connect()
+        except OSError as error:
+            self._fail(Failure("unreachable", f"No connection: {error or 'timed out'}."))
+        else:
+            self._attach(connection)
+
+    def _attach(self, connection: UpstreamConnection) -> None:
+        relay = self._relay
+        self._upstream = connection
+        connection.serve(self)
+        connection.transport.write(
+            self._head.for_upstream(relay.target, relay.without, relay.added)
+        )
+        if self._head.upgrade:
+            self._client.deadline = asyncio.get_running_loop().time() + HANDSHAKE_S
+        self._client.send_body()
+
+    def _may_repeat(self) -> bool:
+        """Whether a lost request may be sent again: only a stale pooled connection explains it."""
+        return (
+            self._upstream is not None
+            and self._upstream.used
+            and not self._buffer
+            and self._head.method in _REPEATABLE
+            and not self._head.has_body
+        )
+
+    # The response's way
+
+    def _head_bytes(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = parse_response(self._buffer[: end + 4])
+            self._buffer = self._buffer[end + 4 :]
+            if not head.interim:
+                rest, self._buffer = self._buffer, b""
+                self._respond(head, rest)
+                return
+            if self._head.minor == 1:
+                self._client.write(head.for_client(b""))
+        if len(self._buffer) > _LONGEST_HEAD:
+            raise BadHead(502, "The upstream's head is too long.")
+
+    def _respond(self, head: ResponseHead, rest: bytes) -> None:
+        if head.status == 101:
+            self._switch(head, rest)
+            return
+        self._client.deadline = None
+        self._response = head
+        self._note(head)
+        self._delivery = deliver(self._head, head, draining=self._client.draining)
+        added = self._delivery.lines + self._relay.mark
+        first = head.for_client(added, self._relay.refuse_cookie)
+        self._on_upstream = self._body_bytes
+        self._pass_on(first, rest)
+
+    def _note(self, head: ResponseHead) -> None:
+        self._outcome.status = head.status
+        self._outcome.first_byte = asyncio.get_running_loop().time()
+
+    def _body_bytes(self, data: bytes) -> None:
+        self._pass_on(b"", data)
+
+    def _pass_on(self, first: bytes, data: bytes) -> None:
+        """Write `first` (the head, once) and what of `data` belongs to the body, in one piece."""
+        assert self._delivery is not None
+        piece, surplus = self._delivery.body.feed(data)
+        self._outcome.bytes_out += len(piece)
+        if self._relay.witness is not None:
+            self._witnessed.append(piece)
+        if self._delivery.encode and piece:
+            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+        if first or piece:
+            self._client.write(first + piece if first else piece)
+        if self._delivery.body.done:
+            self._complete(self._delivery, reusable=not surplus)
+
+    def _complete(self, delivery: Delivery, *, reusable: bool) -> None:
+        assert self._response is not None
+        if delivery.encode:
+            self._client.write(b"0\r\n\r\n")
+        self._tell_witness(self._response)
+        upstream = self._detach()
+        self._over = True
+        if upstream is not None:
+            if reusable and self._response.keep_alive and self._request_done:
+                upstream.give_back()
+            else:
+                upstream.abort()
+        self._client.finished(delivery.keeps_client)
+
+    def _tell_witness(self, response: ResponseHead) -> None:
+        if self._relay.witness is None:
+            return
+        body = b"".join(self._witnessed)
+        if response.chunked:
+            body, _ = Chunked(decode=True).feed(body)
+        if len(body) <= _LONGEST_WITNESSED:
+            self._relay.witness(response.status, body)
+
+    def _switch(self, head: ResponseHead, rest: bytes) -> None:
+        """Turn both connections into one tunnel (RFC 9110 §7.8), if that is what was asked for."""
+        upstream = self._upstream
+        if upstream is None or not self._head.upgrade or head.tokens(b"upgrade") != {b"websocket"}:
+            raise BadHead(502, "The upstream switched to a protocol nobody asked for.")
+        self._note(head)
+        self._client.deadline = None
+        self._over = True
+        line = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + self._relay.mark
+        self._client.write(head.for_client(line, self._relay.refuse_cookie))
+        tunnel = Tunnel(self._client, upstream, self._outcome)
+        self._detach()
+        upstream.serve(tunnel)
+        self._client.become(tunnel)
+        if rest:
+            tunnel.upstream_bytes(rest)
+
+    # Endings
+
+    def _fail(self, failure: Failure) -> None:
+        """No answer came: ask what to do instead."""
+        if self._over:
+            return
+        self._outcome.trouble = failure.reason
+        if self._response is not None:
+            self._truncate()
+            return
+        self.abandon()
+        self._client.decide_again(self._relay.otherwise(failure))
+
+    def _truncate(self) -> None:
+        self.abandon()
+        self._client.truncated(abort=self._delivery is not None and self._delivery.until_close)
+
+    def _detach(self) -> UpstreamConnection | None:
+        upstream, self._upstream = self._upstream, None
+        return upstream
+
+
+def _is_event_stream(head: ResponseHead) -> bool:
+    return any(
+        name == b"content-type" and b"text/event-stream" in line.lower()
+        for name, line in zip(head.names, head.lines, strict=True)
+    )

@@ -1,0 +1,140 @@
+"""Connections to one upstream, and the pool that keeps the idle ones.
+
+A pool belongs to one container of one generation, never to an address: the next container may get
+the same address (a pooled connection would then carry one person's bytes to another's). It knows
+no request; whoever takes a connection gives it back or aborts it.
+"""
+
+import asyncio
+from typing import Protocol, cast
+
+_MOST_IDLE = 64
+_IDLE_S = 30.0
+
+
+class Receiver(Protocol):
+    """The exchange that a connection currently serves."""
+
+    def upstream_bytes(self, data: bytes) -> None: ...
+
+    def upstream_ended(self) -> None:
+        """The upstream sent its last byte (FIN); it may still read."""
+        ...
+
+    def upstream_lost(self) -> None: ...
+
+    def upstream_writable(self, writable: bool) -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    __slots__ = ("_receiver", "idle_since", "pool", "transport", "used")
+
+    transport: asyncio.Transport
+
+    def __init__(self, pool: "Pool") -> None:
+        self.pool = pool
+        self.used = False
+        self.idle_since = 0.0
+        self._receiver: Receiver | None = None
+
+    def serve(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.pool.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._receiver is not None:
+            self._receiver.upstream_bytes(data)
+        else:
+            # Nobody asked: it would be read as the answer to the next request (RFC 9112 §6.3).
+            self.abort()
+
+    def eof_received(self) -> bool:
+        if self._receiver is None:
+            return False
+        self._receiver.upstream_ended()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.pool.lost(self)
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.upstream_lost()
+
+    def pause_writing(self) -> None:
+        if self._receiver is not None:
+            self._receiver.upstream_writable(False)
+
+    def resume_writing(self) -> None:
+        if self._receiver is not None:
+            self._receiver.upstream_writable(True)
+
+    def give_back(self) -> None:
+        """Offer the connection to the next exchange; its last one was read to its end."""
+        self._receiver = None
+        self.used = True
+        self.transport.resume_reading()
+        self.pool.returned(self)
+
+    def abort(self) -> None:
+        self._receiver = None
+        self.transport.abort()
+
+
+class Pool:
+    """`name` is for logs; `host` and `port` are where to connect, within `connect_timeout_s`."""
+
+    def __init__(self, name: str, host: str, port: int, connect_timeout_s: float = 5.0) -> None:
+        self.name = name
+        self._host = host
+        self._port = port
+        self._connect_timeout_s = connect_timeout_s
+        self._idle: list[UpstreamConnection] = []
+        self._open: set[UpstreamConnection] = set()
+        self._closed = False
+
+    def take(self) -> UpstreamConnection | None:
+        """Return an idle connection, the one used last first, or None."""
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if now - connection.idle_since < _IDLE_S and not connection.transport.is_closing():
+                return connection
+            connection.abort()
+        return None
+
+    async def connect(self) -> UpstreamConnection:
+        """Open a connection; `OSError` (`TimeoutError` included) where there is no way."""
+        if self._closed:
+            raise ConnectionRefusedError(f"{self.name} is gone")
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._connect_timeout_s):
+            _, connection = await loop.create_connection(
+                lambda: UpstreamConnection(self), self._host, self._port
+            )
+        return connection
+
+    def opened(self, connection: UpstreamConnection) -> None:
+        self._open.add(connection)
+        if self._closed:
+            connection.abort()
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def returned(self, connection: UpstreamConnection) -> None:
+        if self._closed or len(self._idle) >= _MOST_IDLE or connection.transport.is_closing():
+            connection.abort()
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """End every connection, those in use as well: their exchanges see the upstream go."""
+        self._closed = True
+        for connection in list(self._open):
+            connection.transport.abort()
