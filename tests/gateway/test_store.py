@@ -3,12 +3,14 @@
 import json
 import sqlite3
 import stat
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from gateway.errors import GatewayError
@@ -81,6 +83,13 @@ async def filled(store: Store) -> Store:
 
 def modes(folder: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def drivers_threads_ended() -> None:
+    """Wait: after a failed opening, aiosqlite's thread still answers the loop."""
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            thread.join(10)
 
 
 async def refused(code: str, awaitable: object) -> GatewayError:
@@ -323,6 +332,7 @@ async def test_a_database_that_cannot_be_opened_is_told_without_its_address(
     assert str(tmp_path) not in json.dumps(error.to_json())
     assert "unable to open database file" in caplog.text
     await store.close()
+    await anyio.to_thread.run_sync(drivers_threads_ended)
 
 
 async def test_a_server_that_is_not_there_is_told_the_same_way() -> None:
