@@ -27,13 +27,17 @@ class Conversations:
     def is_shared(self, conversation_id: str, session_id: str) -> bool:
         return self._session_of.get(conversation_id) == session_id
 
-    def any_shared(self, session_id: str) -> bool:
-        return session_id in self._session_of.values()
+    def note(self, conversation_id: str, session_id: str) -> None:
+        """Know it from now on; `keep` makes it last."""
+        self._session_of[conversation_id] = session_id
+
+    async def keep(self, conversation_id: str, session_id: str) -> None:
+        await self._store.add_shared_conversation(conversation_id, session_id, datetime.now(tz=UTC))
 
     async def remember(self, conversation_id: str, session_id: str) -> None:
-        """Keep that the shared service created this conversation for this session."""
-        self._session_of[conversation_id] = session_id
-        await self._store.add_shared_conversation(conversation_id, session_id, datetime.now(tz=UTC))
+        """Note and keep that the shared service created this conversation for this session."""
+        self.note(conversation_id, session_id)
+        await self.keep(conversation_id, session_id)
 
     def forget_session(self, session_id: str) -> None:
         for conversation_id in [c for c, s in self._session_of.items() if s == session_id]:

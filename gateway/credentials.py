@@ -1,7 +1,7 @@
-"""Cookie, Basic, Bearer or `auth_token`: who is asking, and the same request without the proof.
+"""Cookie, Basic, Bearer or `auth_token`: who is asking, and the request without the proof.
 
-Pure: bytes and the roster in, a `Caller` out. It knows the forms credentials come in and how to take
-them out again byte for byte; it does not know where a request goes or what an answer looks like.
+Pure: bytes and the roster in, a `Caller` out. It knows the forms credentials come in and how to
+take them out again byte for byte; it does not know where a request goes or what is answered.
 """
 
 import hashlib

@@ -34,7 +34,7 @@ class Directory:
         order: Callable[[str], Awaitable[Order]],
         changed: Callable[[str, Place], None],
     ) -> None:
-        self._client = client
+        self.client = client
         self._tasks = tasks
         self._order = order
         self._changed = changed
@@ -67,25 +67,25 @@ class Directory:
 
     async def verify(self, session_id: str) -> Place:
         """Have a container looked at that did not answer us; return its place now."""
-        self._take(await self._client.verify(session_id))
+        self._take(await self.client.verify(session_id))
         return self.place(session_id)
 
     def verify_soon(self, session_id: str) -> None:
         self._tasks.start(self._verify_quietly(session_id), "verify")
 
     async def stop(self, session_id: str) -> None:
-        self._take(await self._client.stop(session_id))
+        self._take(await self.client.stop(session_id))
 
     async def remove(self, session_id: str) -> None:
         """Delete container and volume; returns when they are gone."""
-        await self._client.remove(session_id)
+        await self.client.remove(session_id)
         self._forget(session_id)
 
     async def follow(self) -> None:
         """Follow the orchestrator's events until cancelled, reconnecting when they end."""
         while True:
             try:
-                async for event, data in self._client.events():
+                async for event, data in self.client.events():
                     self.connected = True
                     self._apply(event, data)
             except GatewayError as error:
@@ -113,7 +113,7 @@ class Directory:
     async def _run_start(self, session_id: str, future: asyncio.Future[Place], force: bool) -> None:
         try:
             order = await self._order(session_id)
-            self._take(await self._client.ensure({**order, "force": force}))
+            self._take(await self.client.ensure({**order, "force": force}))
         except GatewayError as error:
             self._settle(session_id, future, error)
         except BaseException:

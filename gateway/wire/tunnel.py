@@ -46,8 +46,11 @@ class Tunnel:
         self._client_done = True
         if self._upstream_done:
             self._close(abort=False)
-        elif not self._upstream.transport.is_closing():
+        elif self._upstream.transport.can_write_eof():
             self._upstream.transport.write_eof()
+        else:
+            # TLS knows no half-close; a whole one is the nearest.
+            self._close(abort=False)
         return True
 
     def abandon(self) -> None:

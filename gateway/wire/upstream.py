@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 _MOST_IDLE = 64
 _IDLE_S = 30.0
+_CONNECT_S = 5.0
 
 
 class Receiver(Protocol):
@@ -84,13 +85,13 @@ class UpstreamConnection(asyncio.Protocol):
 
 
 class Pool:
-    """`name` is for logs; `host` and `port` are where to connect, within `connect_timeout_s`."""
+    """`name` is for logs; `host` and `port` are where to connect, in `tls` or plainly."""
 
-    def __init__(self, name: str, host: str, port: int, connect_timeout_s: float = 5.0) -> None:
+    def __init__(self, name: str, host: str, port: int, *, tls: bool = False) -> None:
         self.name = name
         self._host = host
         self._port = port
-        self._connect_timeout_s = connect_timeout_s
+        self._tls = tls
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
         self._closed = False
@@ -110,9 +111,9 @@ class Pool:
         if self._closed:
             raise ConnectionRefusedError(f"{self.name} is gone")
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self._connect_timeout_s):
+        async with asyncio.timeout(_CONNECT_S):
             _, connection = await loop.create_connection(
-                lambda: UpstreamConnection(self), self._host, self._port
+                lambda: UpstreamConnection(self), self._host, self._port, ssl=self._tls or None
             )
         return connection
 

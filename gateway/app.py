@@ -1,0 +1,149 @@
+"""The one place where the gateway's parts meet.
+
+`create_app` builds them, its lifespan starts and ends what runs beside the requests, and
+`serve_config` puts our connection class under uvicorn. No part is made anywhere else.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from uvicorn import Config
+
+from gateway import api, chat, pages
+from gateway.accounts import Accounts
+from gateway.conversations import Conversations
+from gateway.credentials import Cookies
+from gateway.directory import Directory, basic
+from gateway.front import Front
+from gateway.metrics import Metrics
+from gateway.orchestrator_client import OrchestratorClient
+from gateway.orders import Orders
+from gateway.parts import Parts, parts
+from gateway.roster import Roster
+from gateway.routing import Place, Upstream
+from gateway.settings import Settings, Shared
+from gateway.store import Store
+from gateway.streams import Streams
+from gateway.wire.connection import ClientConnection, Wiring
+from gateway.wire.live import Live
+from gateway.wire.tasks import Tasks
+from gateway.wire.upstream import Pool
+
+# Long enough for a short answer to finish; what is endless is ended at once.
+_DRAIN_S = 10
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Build the gateway; its database must have been migrated before it is started."""
+    tasks, live = Tasks(), Live()
+    together = _parts(settings, tasks, Streams(live))
+    client = together.directory.client
+    wiring = Wiring(door=Front(together, tasks), tasks=tasks, live=live)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await _load(together)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(together.directory.follow)
+            beside.start_soon(wiring.deadlines.run)
+            yield
+            beside.cancel_scope.cancel()
+        await tasks.aclose()
+        together.directory.close()
+        await client.aclose()
+        await together.store.close()
+
+    routes = [*api.routes, *chat.routes, *pages.routes, Route("/gateway/metrics", _metrics)]
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=api.exception_handlers)
+    app.state.parts = together
+    app.state.wiring = wiring
+    return app
+
+
+def serve_config(settings: Settings, app: Starlette) -> Config:
+    """Return uvicorn's configuration: its server and lifespan, our connections."""
+    return Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=_connection_class(app.state.wiring),
+        ws="none",
+        # Forwarded headers are ours to set and nobody's to be believed.
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+
+
+def _connection_class(wiring: Wiring) -> type[ClientConnection]:
+    class WiredConnection(ClientConnection):
+        def __init__(self, **server: Any) -> None:
+            super().__init__(wiring, **server)
+
+    return WiredConnection
+
+
+def _parts(settings: Settings, tasks: Tasks, streams: Streams) -> Parts:
+    store = Store(settings.database_url)
+    accounts = Accounts(settings.token_keys)
+    client = OrchestratorClient(
+        settings.orchestrator_url, settings.service_secret, settings.start_timeout_s
+    )
+    return Parts(
+        settings=settings,
+        store=store,
+        roster=Roster(),
+        cookies=Cookies(list(settings.cookie_keys), secure=settings.secure),
+        accounts=accounts,
+        directory=Directory(client, tasks, Orders(store, accounts).order, _back_home(streams)),
+        conversations=Conversations(store),
+        live=streams,
+        metrics=Metrics(),
+        shared=_shared(settings.shared),
+    )
+
+
+def _back_home(streams: Streams) -> Callable[[str, Place], None]:
+    """End what the shared service streams in a container's place once the container is back."""
+
+    def changed(session_id: str, place: Place) -> None:
+        if place.upstream is not None:
+            streams.close_fallback(session_id)
+
+    return changed
+
+
+def _shared(shared: Shared | None) -> Upstream | None:
+    if shared is None:
+        return None
+    url = urlsplit(shared.url)
+    assert url.hostname is not None, "the settings take only addresses with a host"
+    tls = url.scheme == "https"
+    port = url.port or (443 if tls else 80)
+    authorization = basic(shared.username, shared.password) if shared.password else b""
+    pool = Pool("shared", url.hostname, port, tls=tls)
+    return Upstream("shared", url.hostname, port, authorization, pool)
+
+
+async def _load(together: Parts) -> None:
+    store = together.store
+    together.roster.load(
+        await store.users(), await store.logins(), await store.sessions(), await store.agents()
+    )
+    together.conversations.load(await store.shared_conversations())
+
+
+async def _metrics(request: Request) -> Response:
+    found = parts(request)
+    found.metrics.orchestrator_connected.set(found.directory.connected)
+    return Response(found.metrics.render(), media_type="text/plain; version=0.0.4")
