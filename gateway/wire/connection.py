@@ -1,4 +1,4 @@
-"""One client connection, as uvicorn runs it: heads in, decisions asked, exchanges one after another.
+"""One client connection, as uvicorn runs it: heads in, decisions asked, one exchange at a time.
 
 The current state is the method that takes the next bytes: head, body, later (what came too early),
 tunnel, or linger. It knows no path, cookie or upstream; all of that is behind the `Door`.
@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.door import Answer, Client, Decision, Door, Local, Outcome, Relay, Wait
 from gateway.wire.framing import BadFraming, Body, Chunked, Length, NoBody
-from gateway.wire.head import BadHead, HeadLimits, RequestHead, parse_request
+from gateway.wire.head import BadHead, HeadBuffer, HeadLimits, RequestHead, parse_request
 from gateway.wire.live import Live
 from gateway.wire.local import App, LocalExchange, reason
 from gateway.wire.relay import Exchange
@@ -77,6 +77,7 @@ class ClientConnection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self.deadline: float | None = None
         self.draining = False
+        self._heads = HeadBuffer(wiring.limits)
         self._buffer = b""
         self._holding = False
         self._lost = False
@@ -137,25 +138,18 @@ class ClientConnection(asyncio.Protocol):
     # States
 
     def _head_bytes(self, data: bytes) -> None:
-        data = self._buffer + data if self._buffer else data
-        # RFC 9112 §2.2: an empty line before the request line is to be ignored.
-        if data[:2] == b"\r\n":
-            data = data[2:]
-        end = data.find(b"\r\n\r\n") + 4
-        if end == 3 and len(data) <= self._wiring.limits.head_bytes and b"\n\n" not in data:
-            if not self._buffer and data:
-                self.deadline = self._loop.time() + self._wiring.head_s
-            self._buffer = data
-            return
-        self._buffer = data[end:] if end > 3 else b""
+        started = bool(self._heads)
         try:
-            if end > self._wiring.limits.head_bytes or (end == 3 and b"\n\n" not in data):
-                raise BadHead(*_too_long(data))
-            head = parse_request(data[:end] if end > 3 else data, self._wiring.limits)
+            whole = self._heads.feed(data)
+            head = parse_request(whole[0], self._wiring.limits) if whole else None
         except BadHead as bad:
             self._refuse(bad)
-        else:
+            return
+        if whole is not None and head is not None:
+            self._buffer = whole[1]
             self._begin(head)
+        elif self._heads and not started:
+            self.deadline = self._loop.time() + self._wiring.head_s
 
     def _body_bytes(self, data: bytes) -> None:
         assert self._talk is not None
@@ -316,7 +310,7 @@ class ClientConnection(asyncio.Protocol):
     def expire(self) -> None:
         if self._talk is not None:
             self._talk.expire()
-        elif self._buffer and self._on_bytes == self._head_bytes:
+        elif self._heads:
             self._refuse(BadHead(408, "The request's head did not arrive in time."))
         elif self._on_bytes == self._linger_bytes:
             self.transport.abort()
@@ -348,6 +342,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, bad: BadHead) -> None:
         self._head = None
         self._outcome = Outcome(None, self._client, self._loop.time(), trouble=bad.sentence)
+        self._heads.clear()
         self._buffer = b""
         self._answer(self._wiring.door.refuse(bad.status, bad.sentence))
 
@@ -372,16 +367,19 @@ class ClientConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         self._head = None
-        self._on_bytes = self._head_bytes
         self.deadline = self._loop.time() + self._wiring.idle_s
         self.hold_reading(False)
         if self._buffer:
             self._loop.call_soon(self._pipelined)
+        else:
+            self._on_bytes = self._head_bytes
 
     def _pipelined(self) -> None:
         """Take the next request that already came; from the loop, so that depth cannot grow."""
-        if self._on_bytes == self._head_bytes and not self._lost:
-            self._head_bytes(b"")
+        early, self._buffer = self._buffer, b""
+        self._on_bytes = self._head_bytes
+        if not self._lost:
+            self._head_bytes(early)
 
     def _linger(self) -> None:
         """End our side and read on for a moment (RFC 9112 §9.6), so that the answer arrives."""
@@ -396,9 +394,3 @@ def _body_of(head: RequestHead, *, decode: bool) -> Body:
     if head.chunked:
         return Chunked(decode=decode)
     return Length(head.length) if head.length else NoBody()
-
-
-def _too_long(data: bytes) -> tuple[int, str]:
-    if b"\r\n" not in data:
-        return 414, "The request line is too long."
-    return 431, "The request head is too long."

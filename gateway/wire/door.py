@@ -50,9 +50,9 @@ class Failure:
 class Relay:
     """Pass the exchange to an upstream.
 
-    `without` and `added` edit the head (see `RequestHead.for_upstream`); `mark` is a header line for
-    the response; `refuse_cookie` says which of its `Set-Cookie` values must not pass; `otherwise`
-    is asked when no answer came; `witness` is given the whole body of a small response.
+    `without` and `added` edit the head (see `RequestHead.for_upstream`); `mark` is a header line
+    for the response; `refuse_cookie` says which of its `Set-Cookie` values must not pass;
+    `otherwise` is asked when no answer came; `witness` is given a small response's whole body.
     """
 
     pool: Pool
