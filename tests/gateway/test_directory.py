@@ -1,0 +1,202 @@
+"""Where sessions live: events followed, starts joined, pools kept per container."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from gateway.directory import Directory
+from gateway.errors import GatewayError
+from gateway.orchestrator_client import OrchestratorClient, View
+from gateway.routing import Place, State
+from gateway.wire.tasks import Tasks
+
+
+def view(state: str = "ready", generation: int = 1, port: int = 4096, **more: Any) -> View:
+    ready = state == "ready"
+    return {
+        "session_id": "s1",
+        "container": "agent_s1",
+        "generation": generation,
+        "state": state,
+        "phase": None,
+        "why": "Because.",
+        "since": "2026-01-02T03:04:05Z",
+        "address": {"host": "127.0.0.1", "port": port} if ready else None,
+        "credential": {"username": "opencode", "password": "pw"} if ready else None,
+        "retry_after_s": None,
+        **more,
+    }
+
+
+class FakeOrchestrator(OrchestratorClient):
+    """Answers what the test put in, when the test lets it."""
+
+    def __init__(self) -> None:
+        self.answers: asyncio.Queue[View | GatewayError] = asyncio.Queue()
+        self.stream: asyncio.Queue[tuple[str, View]] = asyncio.Queue()
+        self.orders: list[Mapping[str, Any]] = []
+
+    async def ensure(self, order: Mapping[str, Any]) -> View:
+        self.orders.append(order)
+        answer = await self.answers.get()
+        if isinstance(answer, GatewayError):
+            raise answer
+        return answer
+
+    async def remove(self, session_id: str) -> None:
+        return None
+
+    async def events(self) -> AsyncIterator[tuple[str, View]]:
+        while True:
+            yield await self.stream.get()
+
+
+class Fixture:
+    def __init__(self) -> None:
+        self.orchestrator = FakeOrchestrator()
+        self.tasks = Tasks()
+        self.changes: list[tuple[str, State]] = []
+        self.changed = asyncio.Event()
+        self.directory = Directory(self.orchestrator, self.tasks, self._order, self._changed)
+
+    async def _order(self, session_id: str) -> dict[str, Any]:
+        return {"session_id": session_id}
+
+    def _changed(self, session_id: str, place: Place) -> None:
+        self.changes.append((session_id, place.state))
+        self.changed.set()
+
+    async def hear(self, event: str, data: View) -> None:
+        """Deliver one event and wait until it changed something."""
+        self.changed.clear()
+        self.orchestrator.stream.put_nowait((event, data))
+        await asyncio.wait_for(self.changed.wait(), 2)
+
+
+@asynccontextmanager
+async def following() -> AsyncIterator[Fixture]:
+    fixture = Fixture()
+    task = fixture.tasks.start(fixture.directory.follow(), "follow")
+    try:
+        yield fixture
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await fixture.tasks.aclose()
+
+
+async def test_unknown_session_is_new() -> None:
+    assert Fixture().directory.place("s1").state is State.NEW
+
+
+async def test_ready_view_gives_an_upstream_with_its_credential() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+
+        upstream = fixture.directory.place("s1").upstream
+        assert upstream is not None
+        assert upstream.authorization == b"Basic b3BlbmNvZGU6cHc="
+
+
+async def test_same_generation_keeps_its_pool() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+        before = fixture.directory.place("s1").upstream
+        await fixture.hear("session", view(why="Something else."))
+
+        assert fixture.directory.place("s1").upstream is before
+
+
+async def test_next_generation_at_the_same_address_gets_a_pool_of_its_own() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+        before = fixture.directory.place("s1").upstream
+        await fixture.hear("session", view(generation=2))
+
+        after = fixture.directory.place("s1").upstream
+        assert before is not None
+        assert after is not None
+        assert after.pool is not before.pool
+        with pytest.raises(ConnectionRefusedError):
+            await before.pool.connect()
+
+
+async def test_late_view_of_an_older_generation_is_ignored() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view(generation=2))
+        fixture.orchestrator.stream.put_nowait(("session", view("failed", generation=1)))
+        await fixture.hear("session", view("stopped", generation=2))
+
+        assert fixture.changes == [("s1", State.READY), ("s1", State.STOPPED)]
+
+
+async def test_session_missing_from_a_snapshot_is_forgotten() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+        await fixture.hear("snapshot", {"sessions": [{**view(), "session_id": "s2"}]})
+
+        assert fixture.directory.place("s1").state is State.NEW
+
+
+async def test_all_who_ask_join_one_start() -> None:
+    fixture = Fixture()
+    async with asyncio.TaskGroup() as group:
+        waiters = [group.create_task(fixture.directory.ensure("s1")) for _ in range(50)]
+        fixture.orchestrator.answers.put_nowait(view())
+
+    assert len(fixture.orchestrator.orders) == 1
+    assert all(waiter.result().state is State.READY for waiter in waiters)
+
+
+async def test_a_waiter_that_leaves_does_not_end_the_start() -> None:
+    fixture = Fixture()
+    async with asyncio.TaskGroup() as group:
+        stays = group.create_task(fixture.directory.ensure("s1"))
+        leaves = group.create_task(fixture.directory.ensure("s1"))
+        await asyncio.sleep(0)
+        leaves.cancel()
+        fixture.orchestrator.answers.put_nowait(view())
+
+    assert stays.result().upstream is not None
+
+
+async def test_failed_start_raises_what_the_orchestrator_said() -> None:
+    fixture = Fixture()
+    fixture.orchestrator.answers.put_nowait(GatewayError("container_failed", "It broke."))
+
+    with pytest.raises(GatewayError, match=r"It broke\."):
+        await fixture.directory.ensure("s1")
+
+
+async def test_next_start_after_a_failure_asks_again() -> None:
+    fixture = Fixture()
+    fixture.orchestrator.answers.put_nowait(GatewayError("container_failed", "It broke."))
+    fixture.orchestrator.answers.put_nowait(view())
+    with suppress(GatewayError):
+        await fixture.directory.ensure("s1")
+
+    place = await fixture.directory.ensure("s1")
+
+    assert place.upstream is not None
+
+
+async def test_failed_container_is_due_only_after_its_wait() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view("failed", retry_after_s=60.0))
+
+        assert not fixture.directory.is_due("s1")
+
+
+async def test_removed_session_is_forgotten_and_its_pool_closed() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+        upstream = fixture.directory.place("s1").upstream
+        await fixture.directory.remove("s1")
+
+        assert upstream is not None
+        with pytest.raises(ConnectionRefusedError):
+            await upstream.pool.connect()
