@@ -22,20 +22,19 @@ _SHORTEST_PASSWORD = 8
 _LONGEST_PASSWORD = 1024
 _HASHES_AT_ONCE = 2  # each holds 64 MiB and a core; more would let strangers starve the relay
 
+_HASHER = PasswordHasher()  # argon2id, with the costs of RFC 9106's second choice
+
 
 class Accounts:
     """`token_keys` are Fernet keys, newest first: the first encrypts, all of them decrypt."""
 
-    def __init__(self, token_keys: Sequence[bytes], hasher: PasswordHasher | None = None) -> None:
+    def __init__(self, token_keys: Sequence[bytes], hasher: PasswordHasher = _HASHER) -> None:
         self.attempts = Attempts()
         self._sealer = MultiFernet([Fernet(key) for key in token_keys])
-        self._hasher = hasher or PasswordHasher()
+        self._hasher = hasher
         self._limiter = anyio.CapacityLimiter(_HASHES_AT_ONCE)
         # What an unknown name is checked against, so that it takes as long as a known one.
         self._decoy = self._hasher.hash(secrets.token_urlsafe(32))
-
-    def hash_password(self, password: str) -> str:
-        return self._hasher.hash(checked_password(password))
 
     def verify(self, password_hash: str | None, password: str) -> bool:
         """Say whether the password is right; None is an account that has none, or no account."""
@@ -67,6 +66,10 @@ class Accounts:
     def reseal(self, sealed: bytes) -> bytes:
         """Encrypt again with the newest key, so that an older one can be retired."""
         return self._sealer.rotate(sealed)
+
+
+def hash_password(password: str, hasher: PasswordHasher = _HASHER) -> str:
+    return hasher.hash(checked_password(password))
 
 
 def new_id() -> str:

@@ -1,0 +1,60 @@
+"""Coming in and going out: a password or a one-time link becomes a login, a login is ended.
+
+Every way in makes a fresh login, so that nobody can plant one beforehand. It knows no HTTP; the
+cookie that names the login is its caller's to set.
+"""
+
+import time
+from datetime import UTC, datetime
+
+from gateway.accounts import hash_token, new_id
+from gateway.errors import GatewayError
+from gateway.parts import Parts
+from gateway.roster import Login, User
+
+LIFETIME_S = 30 * 24 * 3600.0
+
+
+async def log_in(parts: Parts, username: str, password: str, address: str) -> Login:
+    """Make a login of a name and its password; unknown and wrong look and take the same."""
+    name = username.lower()
+    parts.accounts.attempts.begin(name, address)
+    account = await parts.store.account(name)
+    kept = account.password_hash if account else None
+    if not await parts.accounts.verify_aside(kept, password) or account is None:
+        raise GatewayError("invalid_credentials", "The username or the password is wrong.")
+    parts.accounts.attempts.succeeded(name, address)
+    return await _come_in(parts, account.user)
+
+
+async def follow_link(parts: Parts, token: str) -> Login:
+    """Use up a one-time link and make a login of it."""
+    user = await parts.store.redeem_link(hash_token(token), datetime.now(tz=UTC))
+    if user is None:
+        raise GatewayError(
+            "invalid_link",
+            "This link was used before or is too old: ask for a new one, or log in.",
+        )
+    return await _come_in(parts, user)
+
+
+async def log_out(parts: Parts, login_id: str) -> None:
+    """End a login everywhere, with everything that is open under it."""
+    await parts.store.remove_login(login_id)
+    parts.roster.remove_login(login_id)
+    parts.live.close_login(login_id)
+
+
+async def _come_in(parts: Parts, user: User) -> Login:
+    login = Login(new_id(), user.id, time.time() + LIFETIME_S)
+    await parts.store.add_login(login)
+    await _catch_up(parts, user)
+    parts.roster.add_login(login)
+    return login
+
+
+async def _catch_up(parts: Parts, user: User) -> None:
+    """Take into the roster what commands or another gateway made for this user meanwhile."""
+    sessions = await parts.store.sessions_of(user.id)
+    agents = await parts.store.agents_of(user.id)
+    parts.roster.load([user], [], sessions, [(user.id, agent.id) for agent in agents])
