@@ -4,6 +4,7 @@ A page carries no data that its script can ask the API for, so there is one sour
 starting page alone is complete without a script. Nothing here changes anything.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,10 +16,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from gateway.api.logins import follow_link
 from gateway.credentials import Caller
-from gateway.directory import Place
-from gateway.parts import parts
+from gateway.errors import GatewayError
+from gateway.parts import caller, parts
 from gateway.rendering import Assets, page
+from gateway.sessions import to_json
 
 _HOME = "/gateway/"
 
@@ -41,30 +44,32 @@ _STEPS = (
 
 
 async def sign_in(request: Request) -> Response:
+    if request.method == "GET" and "token" in request.query_params:
+        return await _by_link(request)
     goal = own_path(request.query_params.get("next"))
     if _signed_in(request):
         return RedirectResponse(goal, 303)
-    return page("login.html", {"page": "login", "username": None, "next": goal, "problem": ""})
+    return _sign_in_page(goal)
 
 
 async def sessions(request: Request) -> Response:
-    caller = _signed_in(request)
-    if caller is None:
+    person = _signed_in(request)
+    if person is None:
         return _to_sign_in(request)
     roster = parts(request).roster
-    has_agent = roster.has_agent(caller.user_id)
-    if not has_agent and not roster.sessions_of(caller.user_id):
+    has_agent = roster.has_agent(person.user_id)
+    if not has_agent and not roster.sessions_of(person.user_id):
         return RedirectResponse("/gateway/agents", 303)
-    return page("sessions.html", {**_frame(request, caller, "sessions"), "has_agent": has_agent})
+    return page("sessions.html", {**_frame(request, person, "sessions"), "has_agent": has_agent})
 
 
 async def agents(request: Request) -> Response:
-    caller = _signed_in(request)
-    if caller is None:
+    person = _signed_in(request)
+    if person is None:
         return _to_sign_in(request)
     context = {
-        **_frame(request, caller, "agents"),
-        "has_agent": parts(request).roster.has_agent(caller.user_id),
+        **_frame(request, person, "agents"),
+        "has_agent": parts(request).roster.has_agent(person.user_id),
         "providers": _PROVIDERS,
         "images": parts(request).settings.agent_images,
     }
@@ -73,19 +78,15 @@ async def agents(request: Request) -> Response:
 
 async def starting(request: Request) -> Response:
     """Stand in for any page of OpenCode while the caller's session is not ready to serve it."""
-    caller: Caller | None = request.state.caller
-    if caller is None or caller.session_id is None:
+    asking = caller(request)
+    if asking is None or asking.session_id is None:
         return RedirectResponse(_HOME, 303)
-    session = parts(request).roster.session(caller.session_id)
+    session = parts(request).roster.session(asking.session_id)
     if session is None:
         return RedirectResponse(_HOME, 303)
     place = parts(request).directory.place(session.id)
-    context = {
-        **_frame(request, caller, "starting"),
-        **_progress(place),
-        "session_id": session.id,
-        "title": session.title,
-    }
+    view = to_json(session, place, _HOME, asyncio.get_running_loop().time())
+    context = {**_frame(request, asking, "starting"), **_progress(view)}
     wait_s = str(context["refresh_s"])
     return page("starting.html", context, status=503, headers={"Retry-After": wait_s})
 
@@ -104,30 +105,46 @@ def steps(state: str, phase: str | None) -> Iterator[tuple[str, str, str]]:
         yield name, label, "done" if index < at else "todo" if index > at else here
 
 
-def _progress(place: Place) -> dict[str, Any]:
-    failed = place.state == "failed"
-    elapsed = (datetime.now(tz=UTC) - place.since).total_seconds() if place.since else 0.0
-    retry_after_s = place.retry_after_s if failed else None
+def _progress(view: dict[str, Any]) -> dict[str, Any]:
+    """Return what the starting page shows of a session, as the API would tell it."""
+    state, retry_after_s = view["state"], view.get("retry_after_s")
+    since = datetime.fromisoformat(view["since"])
+    elapsed_s = (datetime.now(tz=UTC) - since).total_seconds() if state == "starting" else 0.0
     return {
-        "view": place,
-        "headline": "Your session did not start" if failed else "Starting your session",
-        "steps": list(steps(place.state, place.phase)),
-        "elapsed_s": max(0.0, elapsed) if place.state == "starting" else 0.0,
-        "retry_after_s": "" if retry_after_s is None else retry_after_s,
+        "view": view,
+        "failed": state == "failed",
+        "steps": list(steps(state, view.get("phase"))),
+        "elapsed_s": round(max(0.0, elapsed_s), 1),
+        "retry_after_s": retry_after_s,
         # Without a script the page asks again by itself; asking is what starts the next attempt.
         "refresh_s": max(1, ceil(retry_after_s or 1)),
     }
 
 
-def _frame(request: Request, caller: Caller, name: str) -> dict[str, Any]:
-    user = parts(request).roster.user(caller.user_id)
+def _frame(request: Request, person: Caller, name: str) -> dict[str, Any]:
+    user = parts(request).roster.user(person.user_id)
     return {"page": name, "username": user.username if user else None}
+
+
+async def _by_link(request: Request) -> Response:
+    try:
+        return await follow_link(request)
+    except GatewayError as error:
+        return _sign_in_page(_HOME, error)
+
+
+def _sign_in_page(goal: str, error: GatewayError | None = None) -> Response:
+    context = {"page": "login", "username": None, "next": goal}
+    problem = error.message if error else ""
+    return page(
+        "login.html", {**context, "problem": problem}, status=error.status if error else 200
+    )
 
 
 def _signed_in(request: Request) -> Caller | None:
     """Return the caller if a login vouches for them: an access token opens its session only."""
-    caller: Caller | None = request.state.caller
-    return caller if caller and caller.login_id else None
+    asking = caller(request)
+    return asking if asking and asking.login_id else None
 
 
 def _to_sign_in(request: Request) -> Response:
