@@ -1,0 +1,172 @@
+"""The process engine's folder: notes of what runs, outputs and volumes. Blocks throughout.
+
+Beside each volume stands a small note that names the process, so that a later run of the
+orchestrator finds it again; no secret is in it. This module knows no state and no event loop.
+"""
+
+import json
+import os
+import shutil
+import socket
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from orchestrator.containers import Address, Environment, Observation, Spec
+from orchestrator.engines.base import EngineError, EngineUnavailable
+from orchestrator.engines.pids import Process, birth, reap
+
+_GRACE_S = 5.0
+_TAIL_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What is written down of one process; no secret, because it outlives the process."""
+
+    session_id: str
+    nonce: str
+    fingerprint: str
+    process: Process | None = None
+    port: int = 0
+    end: str = ""
+
+
+class Shelf:
+    """The folder of notes, outputs and volumes, and the processes they name."""
+
+    def __init__(self, program: Path, state: Path, search_path: str) -> None:
+        self._program = program
+        self._notes = state / "processes"
+        self._volumes = state / "volumes"
+        self._search_path = search_path
+
+    def check(self) -> None:
+        if not os.access(self._program, os.X_OK):
+            raise EngineUnavailable(
+                f"OPENCODE_BIN names no program that can be run: {self._program}."
+            )
+
+    def create(self, spec: Spec) -> Observation:
+        volume = self._volumes / spec.session_id
+        volume.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home = volume / ".home"
+        home.mkdir(mode=0o700, exist_ok=True)
+        (home / ".gitignore").write_text("*\n", "utf-8")
+        note = _Note(spec.session_id, spec.nonce, spec.fingerprint)
+        self._write(note)
+        return _observed(note)
+
+    def start(self, session_id: str, environment: Environment) -> Observation:
+        self.check()
+        note = self._read(session_id)
+        if note is None:
+            raise EngineError("Its process was never created, or its note was removed.")
+        port = _free_port()
+        pid = self._spawn(session_id, port, environment)
+        born = birth(pid)
+        process = None if born is None else Process(pid, born)
+        end = "It ended as soon as it was started." if process is None else ""
+        note = replace(note, process=process, port=port, end=end)
+        self._write(note)
+        return _observed(note)
+
+    def stop(self, session_id: str) -> None:
+        note = self._read(session_id)
+        if note is not None and note.process is not None:
+            note.process.end(_GRACE_S)
+            reap(note.process.pid)
+            self._write(replace(note, process=None, end="It was stopped."))
+
+    def remove(self, session_id: str) -> None:
+        self.stop(session_id)
+        self._note(session_id).unlink(missing_ok=True)
+        self._output(session_id).unlink(missing_ok=True)
+
+    def remove_volume(self, session_id: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._volumes / session_id)
+
+    def find(self, session_id: str) -> Observation | None:
+        note = self._read(session_id)
+        if note is not None and note.process is not None and not note.process.lives():
+            end = reap(note.process.pid) or "It ended while nobody was watching."
+            note = replace(note, process=None, end=end)
+            self._write(note)
+        return None if note is None else _observed(note)
+
+    def find_all(self) -> list[Observation]:
+        found = [self.find(path.stem) for path in self._notes.glob("*.json")]
+        return [seen for seen in found if seen is not None]
+
+    def last_lines(self, session_id: str) -> list[str]:
+        try:
+            with self._output(session_id).open("rb") as output:
+                output.seek(max(0, output.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                return output.read().decode("utf-8", "replace").splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _spawn(self, session_id: str, port: int, environment: Environment) -> int:
+        """Start it in a session of its own, so that our end and our Ctrl-C are not its own."""
+        volume = self._volumes / session_id
+        serve = [str(self._program), "serve", "--hostname", "127.0.0.1", "--port", str(port)]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        return os.posix_spawn(
+            "/bin/sh",
+            ["/bin/sh", "-c", 'cd "$0" && exec "$@"', str(volume), *serve],
+            {
+                **environment.values,
+                "PATH": self._search_path,
+                "HOME": str(volume / ".home"),
+                "LANG": "C.UTF-8",
+            },
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(self._output(session_id)), flags, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+
+    def _note(self, session_id: str) -> Path:
+        return self._notes / f"{session_id}.json"
+
+    def _output(self, session_id: str) -> Path:
+        return self._notes / f"{session_id}.log"
+
+    def _read(self, session_id: str) -> _Note | None:
+        try:
+            fields = json.loads(self._note(session_id).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        process = fields.pop("process")
+        return _Note(**fields, process=process and Process(**process))
+
+    def _write(self, note: _Note) -> None:
+        self._notes.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self._note(note.session_id).with_suffix(".draft")
+        draft.write_text(json.dumps(asdict(note)), "utf-8")
+        draft.replace(self._note(note.session_id))
+
+
+def _observed(note: _Note) -> Observation:
+    process = note.process
+    return Observation(
+        session_id=note.session_id,
+        container_id=note.nonce,
+        nonce=note.nonce,
+        fingerprint=note.fingerprint,
+        running=process is not None,
+        boot="" if process is None else f"{process.pid}.{process.born}",
+        address=None if process is None else Address("127.0.0.1", note.port),
+        end=note.end,
+    )
+
+
+def _free_port() -> int:
+    """A port nobody has now. Should somebody take it first, the start fails and is tried again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
