@@ -1,0 +1,67 @@
+"""Run our two applications under uvicorn, beside other things in one event loop.
+
+A server is stopped in order, however its caller ends: it stops accepting, finishes what is short,
+and shuts its application down. Signals are the caller's; this module knows no application.
+"""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import uvicorn
+
+from gateway.cli.environment import CommandError
+
+
+def bind(host: str, port: int, variable: str) -> socket.socket:
+    """Take the port before anything else is started; 0 takes a free one."""
+    try:
+        return socket.create_server((host, port), family=_family(host), backlog=2048)
+    except OSError as error:
+        raise CommandError(
+            f"Port {port} of {host} can't be used: {error.strerror}. "
+            f"Stop what uses it, or choose another with {variable}=."
+        ) from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, told when it is up, and leaving the process's signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(config: uvicorn.Config, listener: socket.socket) -> AsyncIterator[Server]:
+    """Serve while the body runs; both are over when this ends."""
+    server = Server(config)
+    async with anyio.create_task_group() as beside:
+        beside.start_soon(_serve, server, listener)
+        try:
+            await server.up.wait()
+            yield server
+        finally:
+            server.should_exit = True
+
+
+async def _serve(server: Server, listener: socket.socket) -> None:
+    # Shielded: a cancelled server would cut its streams and skip its application's shutdown.
+    with anyio.CancelScope(shield=True):
+        try:
+            await server.serve([listener])
+        except SystemExit as error:  # how uvicorn says that the application did not start
+            raise CommandError("It could not start; the lines above say why.") from error

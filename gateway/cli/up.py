@@ -1,0 +1,69 @@
+"""`opencode-gateway up`: everything on this machine, until Ctrl-C."""
+
+import signal
+from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+
+import anyio
+
+from gateway import administration
+from gateway.cli import logs
+from gateway.cli.deployment import Deployment, deployed
+from gateway.cli.environment import environment
+
+Link = Callable[[Deployment], Awaitable[str]]
+
+
+def add_to(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Start gateway, orchestrator and shared service on this machine and run until Ctrl-C. "
+        "PORT, HOST, STATE, ENGINE and the other settings are taken from the environment."
+    )
+    parser.set_defaults(run=_up)
+
+
+def _up(_arguments: Namespace) -> None:
+    run(environment(), administrator_link)
+
+
+def run(
+    environ: Mapping[str, str], link: Link, shared_environ: Mapping[str, str] | None = None
+) -> None:
+    """Run a deployment until a signal comes, announced with the link that `link` makes."""
+    logs.set_up((environ.get("LOG_LEVEL") or "INFO").upper())
+    anyio.run(
+        partial(_until_told, environ, link, shared_environ), backend_options={"use_uvloop": True}
+    )
+
+
+async def administrator_link(running: Deployment) -> str:
+    user = await administration.ensure_first_administrator(running.parts.store)
+    token = await administration.one_time_link(running.parts.store, user)
+    return f"{running.parts.settings.public_url}/gateway/login?token={token}"
+
+
+async def _until_told(
+    environ: Mapping[str, str], link: Link, shared_environ: Mapping[str, str] | None
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as group:
+            run_scope = anyio.CancelScope()
+            group.start_soon(_listen, signals, run_scope)
+            with run_scope:
+                async with deployed(environ, _say, shared_environ) as running:
+                    _say(f"Open {await link(running)}")
+                    await anyio.sleep_forever()
+            group.cancel_scope.cancel()
+    _say("Stopped. Sessions keep their files and conversations; their containers start on demand.")
+
+
+async def _listen(signals: AsyncIterator[signal.Signals], run_scope: anyio.CancelScope) -> None:
+    async for _ in signals:
+        again = run_scope.cancel_called
+        _say("Still stopping: containers get a few seconds." if again else "Stopping …")
+        run_scope.cancel()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
