@@ -10,6 +10,8 @@ from typing import Any
 
 from gateway.openapi_schemas import PARAMETERS, SCHEMAS
 
+VERSION = version("opencode-gateway")  # looked up once: it is read from files
+
 _Json = dict[str, Any]
 
 
@@ -18,7 +20,7 @@ def document() -> _Json:
         "openapi": "3.1.0",
         "info": {
             "title": "OpenCode Gateway",
-            "version": version("opencode-gateway"),
+            "version": VERSION,
             "description": (
                 "The gateway's own API. Every other path is OpenCode's, served by the session's "
                 "own container. Errors have OpenCode's shape; `data.code` tells them apart."

@@ -1,13 +1,11 @@
 """Whether the gateway serves, for whoever watches it, and the description of its API."""
 
-from importlib.metadata import version
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.answers import answer
 from gateway.errors import GatewayError
-from gateway.openapi import document
+from gateway.openapi import VERSION, document
 from gateway.parts import parts
 
 
@@ -15,7 +13,7 @@ async def health(request: Request) -> Response:
     """Ask the database and no container: an unhealthy orchestrator leaves ready sessions ready."""
     p = parts(request)
     told = {
-        "version": version("opencode-gateway"),
+        "version": VERSION,
         "orchestrator": {"connected": p.directory.connected},
         "shared": {"configured": p.shared is not None},
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
+from blockbuster import BlockBuster
 
 from gateway.errors import GatewayError
 from gateway.roster import Login, Session, User
@@ -39,6 +40,13 @@ SESSION = Session("5" * 32, "a" * 32, "1" * 32, "Ein Löwe 🦁", "f" * 64, NOW)
 LOGIN = Login("c" * 32, "a" * 32, NOW.timestamp() + 60)
 
 
+@pytest.fixture(autouse=True)
+def _driver_reads_its_options(_no_blocking_call_on_the_loop: BlockBuster) -> None:
+    """PostgreSQL's driver looks for its option files at each new connection, and cannot not."""
+    for function in _no_blocking_call_on_the_loop.functions.values():
+        function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
+
+
 @pytest.fixture(scope="module")
 def postgresql_url() -> Iterator[str]:
     programs = postgresql.programs()
@@ -54,7 +62,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql_url")
     await upgrade(url, "gateway")
-    store = Store(url)
+    store = await anyio.to_thread.run_sync(Store, url)
     if request.param == "postgresql":
         async with store._database.write() as connection:
             await connection.exec_driver_sql("TRUNCATE users CASCADE")
@@ -66,7 +74,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def sqlite(tmp_path: Path) -> AsyncIterator[Store]:
     url = f"sqlite+aiosqlite:///{tmp_path}/gateway.db"
     await upgrade(url, "gateway")
-    store = Store(url, busy_timeout_s=0.05)
+    store = await anyio.to_thread.run_sync(Store, url, 0.05)
     await store.add_account(ALICE)
     yield store
     await store.close()
@@ -325,7 +333,8 @@ async def test_a_full_disk_is_507_and_changes_nothing(sqlite: Store) -> None:
 async def test_a_database_that_cannot_be_opened_is_told_without_its_address(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = Store(f"sqlite+aiosqlite:///{tmp_path}/missing/gateway.db")
+    url = f"sqlite+aiosqlite:///{tmp_path}/missing/gateway.db"
+    store = await anyio.to_thread.run_sync(Store, url)
 
     error = await refused("storage_unavailable", store.users())
 
