@@ -95,7 +95,7 @@ def deployment(key: bytes) -> str:
 async def _supervisor(
     settings: Settings, engine: Engine | None, stack: AsyncExitStack
 ) -> Supervisor:
-    store = Store(settings.database_url)
+    store = await Store.open(settings.database_url)
     stack.push_async_callback(store.aclose)
     if engine is None:
         engine = await choose_engine(settings)

@@ -20,7 +20,8 @@ from orchestrator.opencode import NotReady, Server
 Check = Callable[[Server], Awaitable[None]]
 _ASK_EVERY_S = 0.1
 _LOOK_EVERY_S = 1.0
-_ANSWER_TIMEOUT_S = 5.0
+_HEALTH_TIMEOUT_S = 2.0
+_INSTANCE_TIMEOUT_S = 30.0  # loading a workspace takes a loaded machine this long
 _LINES_SHOWN = 5
 
 
@@ -150,10 +151,10 @@ class _Wait:
 
     async def until_ready(self) -> tuple[Observation, float]:
         """Raises NotReady when waiting longer can't help."""
-        await self._until(lambda server: server.check_health(_ANSWER_TIMEOUT_S))
+        await self._until(lambda server: server.check_health(_HEALTH_TIMEOUT_S))
         answered_at = anyio.current_time()
         self.progress.tell(Phase.CHECKING)
-        await self._until(lambda server: server.check_instance(_ANSWER_TIMEOUT_S))
+        await self._until(lambda server: server.check_instance(_INSTANCE_TIMEOUT_S))
         return self.seen, answered_at
 
     async def _until(self, check: Check) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import sqlalchemy as sa  # noqa: TID251 - this is the store
 from sqlalchemy.exc import SQLAlchemyError  # noqa: TID251
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine  # noqa: TID251
@@ -38,12 +39,17 @@ _CONTAINERS = sa.Table(
 
 
 class Store:
-    """The table of records. Open one per program; close it at the end."""
+    """The table of records. One per program, made by `open`; close it at the end."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_async_engine(url, pool_pre_ping=not url.startswith("sqlite"))
         if url.startswith("sqlite"):
             sa.event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+
+    @classmethod
+    async def open(cls, url: str) -> "Store":
+        # Looking up where a relative file lies blocks, so even this is a thread's work.
+        return await anyio.to_thread.run_sync(cls, url)
 
     async def aclose(self) -> None:
         await self._engine.dispose()

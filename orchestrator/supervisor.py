@@ -165,12 +165,12 @@ class Supervisor:
             await owner.settled()
 
     async def _follow_events(self) -> None:
-        wait = 1.0
+        wait = first = min(1.0, self._rhythm.longest_wait_s)
         while True:
             try:
                 async with aclosing(self.engine.events()) as events:
                     async for session_id in events:
-                        wait = 1.0
+                        wait = first
                         self._spawn(self._look_for(session_id))
             except EngineError as error:
                 self._engine_failed(error)
