@@ -12,7 +12,6 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
-from blockbuster import BlockBuster
 
 from gateway.errors import GatewayError
 from gateway.roster import Login, Session, User
@@ -38,13 +37,6 @@ AGENT = Agent(
 )
 SESSION = Session("5" * 32, "a" * 32, "1" * 32, "Ein Löwe 🦁", "f" * 64, NOW)
 LOGIN = Login("c" * 32, "a" * 32, NOW.timestamp() + 60)
-
-
-@pytest.fixture(autouse=True)
-def _driver_reads_its_options(_no_blocking_call_on_the_loop: BlockBuster) -> None:
-    """PostgreSQL's driver looks for its option files at each new connection, and cannot not."""
-    for function in _no_blocking_call_on_the_loop.functions.values():
-        function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_dsn_and_args")
 
 
 @pytest.fixture(scope="module")
