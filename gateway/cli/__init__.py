@@ -6,7 +6,7 @@ with a sentence on standard error, 2 wrong use.
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gateway.cli import agents, doctor, services, sessions, up, users
 from gateway.cli.environment import CommandError
@@ -28,8 +28,13 @@ _TOLD = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
+    return told(lambda: arguments.run(arguments))
+
+
+def told(command: Callable[[], None]) -> int:
+    """Run a command to its exit code, its failure told as a sentence."""
     try:
-        arguments.run(arguments)
+        command()
     except KeyboardInterrupt:
         return 1
     except _TOLD as error:

@@ -2,7 +2,8 @@
 
 import signal
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 import anyio
@@ -11,8 +12,10 @@ from gateway import administration
 from gateway.cli import logs
 from gateway.cli.deployment import Deployment, deployed
 from gateway.cli.environment import environment
+from gateway.roster import User
 
-Link = Callable[[Deployment], Awaitable[str]]
+# What must live as long as the deployment does is held by the context that yields the link.
+Link = Callable[[Deployment], AbstractAsyncContextManager[str]]
 
 
 def add_to(parser: ArgumentParser) -> None:
@@ -37,8 +40,13 @@ def run(
     )
 
 
-async def administrator_link(running: Deployment) -> str:
+@asynccontextmanager
+async def administrator_link(running: Deployment) -> AsyncIterator[str]:
     user = await administration.ensure_first_administrator(running.parts.store)
+    yield await link_for(running, user)
+
+
+async def link_for(running: Deployment, user: User) -> str:
     token = await administration.one_time_link(running.parts.store, user)
     return f"{running.parts.settings.public_url}/gateway/login?token={token}"
 
@@ -51,8 +59,11 @@ async def _until_told(
             run_scope = anyio.CancelScope()
             group.start_soon(_listen, signals, run_scope)
             with run_scope:
-                async with deployed(environ, _say, shared_environ) as running:
-                    _say(f"Open {await link(running)}")
+                async with (
+                    deployed(environ, _say, shared_environ) as running,
+                    link(running) as address,
+                ):
+                    _say(f"Open {address}")
                     await anyio.sleep_forever()
             group.cancel_scope.cancel()
     _say("Stopped. Sessions keep their files and conversations; their containers start on demand.")

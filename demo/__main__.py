@@ -1,0 +1,125 @@
+"""`make demo`: a whole deployment with a scripted model, a user, an agent and a session in it.
+
+A newcomer chats in the browser with no key and no network. What is made here is made by the same
+rules as a person's own, and found again at the next start.
+"""
+
+import json
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+import anyio.to_thread
+import uvicorn
+
+from demo.scripted_model import MODEL, ScriptedModel
+from gateway import administration
+from gateway.agents import change_agent
+from gateway.cli import told, up
+from gateway.cli.deployment import Deployment
+from gateway.cli.environment import environment
+from gateway.cli.serving import bind, serving
+from gateway.errors import GatewayError
+from gateway.roster import User
+
+_USERNAME = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """The scripted model, where it listens, and the key that opens it."""
+
+    listener: socket.socket
+    key: str = field(repr=False)
+
+    @property
+    def port(self) -> int:
+        port: int = self.listener.getsockname()[1]
+        return port
+
+    @asynccontextmanager
+    async def link(self, running: Deployment) -> AsyncIterator[str]:
+        """Serve the model while the deployment runs; yield the link into the demo's session."""
+        model = ScriptedModel(self.key)
+        config = uvicorn.Config(
+            model.app, ws="none", access_log=False, log_config=None, timeout_graceful_shutdown=1
+        )
+        async with serving(config, self.listener):
+            host = await anyio.to_thread.run_sync(_host_seen_from, running)
+            user = await _user(running)
+            await self._make_session(running, user, f"http://{host}:{self.port}/v1")
+            yield await up.link_for(running, user)
+
+    async def _make_session(self, running: Deployment, user: User, base_url: str) -> None:
+        """The agent is the demo's own: the model's key and port are new at each start."""
+        store, accounts = running.parts.store, running.parts.accounts
+        wish = {
+            "name": "Scripted model",
+            "provider": "openai-compatible",
+            "model": MODEL,
+            "base_url": base_url,
+            "token": self.key,
+        }
+        images = running.parts.settings.agent_images
+        for agent in await store.agents_of(user.id):
+            if agent.name == wish["name"]:
+                await change_agent(store, accounts, images, agent, wish)
+                return
+        agent = await administration.create_agent(store, accounts, images, user, wish)
+        await administration.create_session(store, user, agent.id, "Try me")
+
+
+async def _user(running: Deployment) -> User:
+    try:
+        return await administration.find_user(running.parts.store, _USERNAME)
+    except GatewayError:
+        return await administration.create_user(running.parts.store, _USERNAME)
+
+
+def _host_seen_from(running: Deployment) -> str:
+    """This machine's address for a session's OpenCode: a container has a loopback of its own."""
+    if running.engine == "process":
+        return "127.0.0.1"
+    if sys.platform != "linux":
+        return "host.docker.internal"
+    # The engine's own network is always there, and every container reaches the machine by it.
+    asked = ["docker", "network", "inspect", "bridge"]
+    found = subprocess.run(asked, capture_output=True, check=True, timeout=20)  # noqa: S603
+    place = json.loads(found.stdout)[0]["IPAM"]["Config"][0]
+    # Not told before the first container; it is the first address then, too.
+    return place.get("Gateway") or str(ip_network(place["Subnet"])[1])
+
+
+def shared_environment(key: str, port: int) -> Mapping[str, str]:
+    """The shared service's configuration: it, too, answers with the scripted model."""
+    config = {
+        "model": f"scripted/{MODEL}",
+        "small_model": f"scripted/{MODEL}",
+        "enabled_providers": ["scripted"],
+        "share": "disabled",
+        "provider": {
+            "scripted": {
+                "npm": "@ai-sdk/openai-compatible",
+                "options": {"baseURL": f"http://127.0.0.1:{port}/v1", "apiKey": "{env:DEMO_KEY}"},
+                "models": {MODEL: {"tool_call": True}},
+            }
+        },
+    }
+    return {"OPENCODE_CONFIG_CONTENT": json.dumps(config), "DEMO_KEY": key}
+
+
+def main() -> int:
+    # On every address, since containers come by their network's; the key is what keeps it closed.
+    listener = bind("0.0.0.0", 0, "")  # noqa: S104
+    demo = Demo(listener, secrets.token_urlsafe(32))
+    shared = shared_environment(demo.key, demo.port)
+    return told(lambda: up.run(environment(), demo.link, shared))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
