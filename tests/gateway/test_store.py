@@ -309,13 +309,17 @@ async def test_readers_do_not_wait_for_a_writer(tmp_path: Path, sqlite: Store) -
         other.close()
 
 
-async def test_a_full_disk_is_507_and_changes_nothing(sqlite: Store) -> None:
-    # SQLite's own ceiling fails with the same SQLITE_FULL as the disk, and needs no small disk.
-    async with sqlite._database.write() as connection:
+async def fill_disk(store: Store) -> None:
+    """SQLite's own ceiling fails with the same SQLITE_FULL as the disk, and needs no small disk."""
+    async with store._database.write() as connection:
         pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
         await connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-    big = replace(AGENT, sealed_token=b"x" * 100_000)
 
+
+async def test_a_full_disk_is_507_and_changes_nothing(sqlite: Store) -> None:
+    await fill_disk(sqlite)
+
+    big = replace(AGENT, sealed_token=b"x" * 100_000)
     error = await refused("storage_full", sqlite.add_agent(big))
 
     assert error.status == 507
@@ -345,15 +349,31 @@ async def test_a_server_that_is_not_there_is_told_the_same_way() -> None:
     await store.close()
 
 
-async def test_secrets_are_in_no_log_line(
-    sqlite: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    other = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        await refused("storage_unavailable", sqlite.set_password_hash("a" * 32, "hunter2"))
-    finally:
-        other.close()
+async def test_secrets_are_in_no_log_line(sqlite: Store, caplog: pytest.LogCaptureFixture) -> None:
+    await fill_disk(sqlite)
 
-    assert "database is locked" in caplog.text
+    await refused("storage_full", sqlite.set_password_hash("a" * 32, "hunter2" * 20_000))
+
+    assert "database or disk is full" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+async def test_two_who_read_before_they_write_wait_for_each_other(sqlite: Store) -> None:
+    both_reading = anyio.Event()
+    counted: list[int] = []
+
+    async def count_then_add(login: Login) -> None:
+        async with sqlite._database.write() as connection:
+            found = await connection.exec_driver_sql("SELECT count(*) FROM logins")
+            counted.append(found.scalar_one())
+            with anyio.move_on_after(0.02):  # without a lock, the other one gets here meanwhile
+                await both_reading.wait()
+            both_reading.set()
+            row = (login.id, login.user_id, NOW.isoformat(" "))
+            await connection.exec_driver_sql("INSERT INTO logins VALUES (?, ?, ?)", row)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(count_then_add, LOGIN)
+        group.start_soon(count_then_add, replace(LOGIN, id="d" * 32))
+
+    assert counted == [0, 1]
