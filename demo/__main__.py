@@ -7,16 +7,15 @@ rules as a person's own, and found again at the next start.
 import json
 import secrets
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 
 import anyio.to_thread
 import uvicorn
 
+from demo.host import host_seen_from
 from demo.scripted_model import MODEL, ScriptedModel
 from gateway import administration
 from gateway.agents import change_agent
@@ -50,7 +49,7 @@ class Demo:
             model.app, ws="none", access_log=False, log_config=None, timeout_graceful_shutdown=1
         )
         async with serving(config, self.listener):
-            host = await anyio.to_thread.run_sync(_host_seen_from, running)
+            host = await anyio.to_thread.run_sync(host_seen_from, running.engine)
             user = await _user(running)
             await self._make_session(running, user, f"http://{host}:{self.port}/v1")
             yield await up.link_for(running, user)
@@ -79,20 +78,6 @@ async def _user(running: Deployment) -> User:
         return await administration.find_user(running.parts.store, _USERNAME)
     except GatewayError:
         return await administration.create_user(running.parts.store, _USERNAME)
-
-
-def _host_seen_from(running: Deployment) -> str:
-    """This machine's address for a session's OpenCode: a container has a loopback of its own."""
-    if running.engine == "process":
-        return "127.0.0.1"
-    if sys.platform != "linux":
-        return "host.docker.internal"
-    # The engine's own network is always there, and every container reaches the machine by it.
-    asked = ["docker", "network", "inspect", "bridge"]
-    found = subprocess.run(asked, capture_output=True, check=True, timeout=20)  # noqa: S603
-    place = json.loads(found.stdout)[0]["IPAM"]["Config"][0]
-    # Not told before the first container; it is the first address then, too.
-    return place.get("Gateway") or str(ip_network(place["Subnet"])[1])
 
 
 def shared_environment(key: str, port: int) -> Mapping[str, str]:
