@@ -18,6 +18,7 @@ from gateway.attempts import Attempts
 from gateway.errors import GatewayError
 
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
+_ID = re.compile(r"[0-9a-f]{32}")
 _SHORTEST_PASSWORD = 8
 _LONGEST_PASSWORD = 1024
 _HASHES_AT_ONCE = 2  # each holds 64 MiB and a core; more would let strangers starve the relay
@@ -63,10 +64,6 @@ class Accounts:
                 "This agent's token was encrypted with a key that is gone: enter the token again.",
             ) from error
 
-    def reseal(self, sealed: bytes) -> bytes:
-        """Encrypt again with the newest key, so that an older one can be retired."""
-        return self._sealer.rotate(sealed)
-
 
 def hash_password(password: str, hasher: PasswordHasher = _HASHER) -> str:
     return hasher.hash(checked_password(password))
@@ -74,6 +71,11 @@ def hash_password(password: str, hasher: PasswordHasher = _HASHER) -> str:
 
 def new_id() -> str:
     return secrets.token_hex(16)
+
+
+def is_id(text: str) -> bool:
+    """Whether this can be one of our ids; a database may refuse to look for other text."""
+    return _ID.fullmatch(text) is not None
 
 
 def new_token() -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway import fields
-from gateway.accounts import Accounts, new_id, token_hint
+from gateway.accounts import Accounts, is_id, new_id, token_hint
 from gateway.errors import GatewayError
 from gateway.store import Agent, Store
 from gateway.times import rfc3339
@@ -67,7 +67,7 @@ async def change_agent(
 
 async def owned_agent(store: Store, user_id: str, agent_id: str) -> Agent:
     """Return the user's agent; another's is as if it did not exist."""
-    agent = await store.agent(agent_id)
+    agent = await store.agent(agent_id) if is_id(agent_id) else None
     if agent is None or agent.user_id != user_id:
         raise GatewayError("agent_not_found", "You have no agent with this id.")
     return agent

@@ -46,6 +46,8 @@ async def log_out(parts: Parts, login_id: str) -> None:
 
 
 async def _come_in(parts: Parts, user: User) -> Login:
+    # The one moment when rows are written anyway is the one when old rows are swept.
+    await parts.store.remove_expired(datetime.now(tz=UTC))
     login = Login(new_id(), user.id, time.time() + LIFETIME_S)
     await parts.store.add_login(login)
     await _catch_up(parts, user)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway import fields
-from gateway.accounts import hash_token, new_id, new_token
+from gateway.accounts import hash_token, is_id, new_id, new_token
 from gateway.errors import GatewayError
 from gateway.roster import Session
 from gateway.routing import Place, State
@@ -40,7 +40,7 @@ async def create_session(
 
 async def owned_session(store: Store, user_id: str, session_id: str) -> Session:
     """Return the user's session; another's is as if it did not exist."""
-    session = await store.session(session_id)
+    session = await store.session(session_id) if is_id(session_id) else None
     if session is None or session.user_id != user_id:
         raise GatewayError("session_not_found", "You have no session with this id.")
     return session

@@ -90,10 +90,6 @@ class Store:
         with _refused("user_not_found", "There is no such user."):
             await self._change(insert(logins).values(row))
 
-    async def login(self, login_id: str) -> Login | None:
-        row = await self._one(select(logins).where(logins.c.id == login_id))
-        return row and _login(row)
-
     async def logins(self) -> list[Login]:
         return [_login(row) for row in await self._all(select(logins))]
 
@@ -146,10 +142,6 @@ class Store:
 
     async def session(self, session_id: str) -> Session | None:
         row = await self._one(select(sessions).where(sessions.c.id == session_id))
-        return row and _session(row)
-
-    async def session_of_token(self, token_hash: str) -> Session | None:
-        row = await self._one(select(sessions).where(sessions.c.token_hash == token_hash))
         return row and _session(row)
 
     async def sessions_of(self, user_id: str) -> list[Session]:

@@ -125,5 +125,6 @@ async def test_agents_and_sessions_keep_the_rules_of_the_api(store: Store) -> No
     session, token = await administration.create_session(store, user, title="Mine")
 
     assert session.agent_id == agent.id
-    assert await store.session_of_token(hash_token(token)) == session
+    assert session.token_hash == hash_token(token)
+    assert await store.sessions() == [session]
     assert ACCOUNTS.unseal(agent.sealed_token) == AGENT["token"]

@@ -153,6 +153,14 @@ async def test_every_login_is_a_fresh_one(served: Gateway) -> None:
     assert len(await served.parts.store.logins()) == 2
 
 
+async def test_coming_in_sweeps_out_what_expired(served: Gateway) -> None:
+    user = await served.add_user("alice")
+    await served.parts.store.add_login(Login("0" * 32, user.id, time.time() - 1))
+
+    async with served.logged_in("alice"):
+        assert len(await served.parts.store.logins()) == 1
+
+
 async def test_logging_out_ends_the_login_everywhere(served: Gateway) -> None:
     async with served.logged_in("alice") as client:
         [login] = await served.parts.store.logins()

@@ -291,6 +291,13 @@ async def test_anothers_session_is_as_if_it_did_not_exist(
     assert (await bob.get("/api/sessions")).json() == {"sessions": []}
 
 
+@pytest.mark.parametrize("odd", ["x", "%00", "%ED%A0%80", "A" * 32, "0" * 3000, "%27%20OR%201"])
+async def test_what_is_no_id_is_not_looked_for(alice: Browser, odd: str) -> None:
+    for path in (f"/api/sessions/{odd}", f"/api/agents/{odd}"):
+        status, code, _ = refusal(await alice.get(path))
+        assert (status, code.removeprefix("session_").removeprefix("agent_")) == (404, "not_found")
+
+
 @pytest.mark.parametrize(
     ("method", "what", "status"),
     [("GET", "", 200), ("POST", "/start", 202), ("POST", "/stop", 202)],
