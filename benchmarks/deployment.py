@@ -1,0 +1,97 @@
+"""A whole deployment for the benchmarks: the demo on free ports, and both ways to its container.
+
+The direct way is the container's own address with its own password, as the orchestrator tells it;
+the other is the gateway with the session's access token.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+_START_S = 180
+_LINK = re.compile(r"^Open (http://\S+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to the same server: where to connect, and the line that lets one in."""
+
+    host: str
+    port: int
+    credential: str
+
+
+@contextmanager
+def ways() -> Iterator[dict[str, Way]]:
+    """Start the demo; yield the ways `direct` and `gateway` to its one ready container."""
+    state = Path(tempfile.mkdtemp(prefix="opencode-gateway-bench-"))
+    port, inner = _free_port(), _free_port()
+    environ = {
+        **os.environ,  # noqa: TID251 - the child's environment, with its ports and state
+        "PORT": str(port),
+        "ORCHESTRATOR_PORT": str(inner),
+        "STATE": str(state),
+        "LOG_LEVEL": "INFO",
+    }
+    log = (state / "log").open("w")
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "demo"], env=environ, stdout=subprocess.PIPE, stderr=log, text=True
+    )
+    try:
+        with _session(_wait_for_link(demo), port) as (session_id, cookie):
+            direct = _direct(session_id, inner, state / "keys" / "service.secret")
+            yield {"direct": direct, "gateway": Way("127.0.0.1", port, f"Cookie: {cookie}")}
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        demo.wait(60)
+        log.close()
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _wait_for_link(demo: subprocess.Popen[str]) -> str:
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        print(f"  {line.rstrip()}")
+        if match := _LINK.match(line):
+            return match[1]
+    raise SystemExit("The demo did not start; its last lines say why.")
+
+
+@contextmanager
+def _session(link: str, port: int) -> Iterator[tuple[str, str]]:
+    """Make a session with a ready container; yield its id and cookie, and delete it after."""
+    with httpx.Client(timeout=_START_S, base_url=f"http://127.0.0.1:{port}") as http:
+        http.get(link)
+        made = http.post("/api/sessions", json={}).raise_for_status().json()
+        try:
+            http.get("/config").raise_for_status()
+            yield made["id"], "; ".join(f"{name}={value}" for name, value in http.cookies.items())
+        finally:
+            http.delete(f"/api/sessions/{made['id']}").raise_for_status()
+
+
+def _direct(session_id: str, port: int, secret: Path) -> Way:
+    url = f"http://127.0.0.1:{port}/agent-controller/sessions/{session_id}"
+    proof = {"Authorization": f"Bearer {secret.read_text().strip()}"}
+    view = httpx.get(url, headers=proof).raise_for_status().json()
+    address, credential = view["address"], view["credential"]
+    pair = f"{credential['username']}:{credential['password']}".encode()
+    return Way(address["host"], address["port"], f"Authorization: Basic {b64encode(pair).decode()}")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
