@@ -2,11 +2,13 @@
 
 Pure readers, fed with what a socket gave. Bytes pass as they came: a chunked body stays chunked
 with the sender's chunk boundaries; only chunk extensions and trailers are taken out, since no two
-parsers agree on them. Nothing here knows a socket or a head.
+parsers agree on them. Nothing here knows a socket.
 """
 
 import re
 from typing import Protocol
+
+from gateway.wire.head import RequestHead
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
@@ -144,6 +146,13 @@ class Chunked:
         if not self._decode:
             pieces.append(b"0\r\n\r\n")
         return end + 2
+
+
+def request_body(head: RequestHead, *, decode: bool) -> Body:
+    """Return the reader of a request's body."""
+    if head.chunked:
+        return Chunked(decode=decode)
+    return Length(head.length) if head.length else NoBody()
 
 
 def _line_end(data: bytes, at: int) -> int:

@@ -14,15 +14,18 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # SP, HTAB, VCHAR and obs-text; no CTL, so neither a bare CR, a bare LF nor a NUL (RFC 9110 §5.5).
 # Possessive quantifiers: a hostile head is refused in one pass.
 _FIELDS = rb"((?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
-_REQUEST = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e\x80-\xff]++) HTTP/1\.([01])\r\n" + _FIELDS)
+# A target has no fragment (RFC 9112 §3.2): whoever reads on behind it would cut it off.
+_REQUEST = re.compile(
+    rb"(" + _TOKEN + rb") ([\x21\x22\x24-\x7e\x80-\xff]++) HTTP/1\.([01])\r\n" + _FIELDS
+)
 _RESPONSE = re.compile(
     rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n" + _FIELDS
 )
 _HOST = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
+    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[0-9A-Za-z._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 )
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]*)(/[^#]*|\?[^#]*)?")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(/.*|\?.*)?")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 
 # Fields that decide framing, routing or trust; everything else is carried without being looked at.
 _NOTED: Final = frozenset(
@@ -39,6 +42,7 @@ _HOP_BY_HOP: Final = frozenset(
     ).split()
 )
 _NO_LINES: Final[frozenset[bytes]] = frozenset()
+_LENGTH_LINE: Final = frozenset((b"content-length",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,16 @@ class _Head:
             self.length = int(lengths[0])
 
     def _kept(self, extra: frozenset[bytes], nominated: set[bytes]) -> list[bytes]:
-        """Return the lines that may travel on: not hop-by-hop, not nominated, not in `extra`."""
+        """Return the lines that may travel on: not hop-by-hop, not nominated, not in `extra`.
+
+        The length stays even where `Connection` names it: without it the body that follows would be
+        read as the next message.
+        """
         return [
             line
             for name, line in zip(self.names, self.lines, strict=True)
             if name not in _HOP_BY_HOP
-            and name not in nominated
+            and (name not in nominated or name == b"content-length")
             and (name if b"_" not in name else name.replace(b"_", b"-")) not in extra
         ]
 
@@ -215,7 +223,9 @@ class ResponseHead(_Head):
         self, added: bytes, refuse_cookie: Callable[[bytes], bool] | None = None
     ) -> bytes:
         """Return the head to send on; framing and connection lines are in `added`."""
-        lines = self._kept(_NO_LINES, self.tokens(b"connection"))
+        # RFC 9110 §8.6: where no body can follow, a length would be read as one that must.
+        lengthless = self.status < 200 or self.status == 204
+        lines = self._kept(_LENGTH_LINE if lengthless else _NO_LINES, self.tokens(b"connection"))
         if refuse_cookie is not None and b"set-cookie" in self.names:
             lines = [
                 line
