@@ -1,29 +1,31 @@
 """One client connection, as uvicorn runs it: heads in, decisions asked, one exchange at a time.
 
-The current state is the method that takes the next bytes: head, body, later (what came too early),
-tunnel, or linger. It knows no path, cookie or upstream; all of that is behind the `Door`.
+The current state is the method that takes the next bytes: head, body, tunnel, or one of the
+socket's own. It knows no path, cookie or upstream; all of that is behind the `Door`.
 """
 
 import asyncio
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from gateway.wire.client_socket import ClientSocket
 from gateway.wire.deadlines import Deadlines
+from gateway.wire.delivery import answered
 from gateway.wire.door import Answer, Client, Decision, Door, Local, Outcome, Relay, Wait
-from gateway.wire.framing import BadFraming, Body, Chunked, Length, NoBody
+from gateway.wire.framing import BadFraming, Body, NoBody, request_body
 from gateway.wire.head import BadHead, HeadBuffer, HeadLimits, RequestHead, parse_request
 from gateway.wire.live import Live
-from gateway.wire.local import App, LocalExchange, reason
+from gateway.wire.local import App, LocalExchange
 from gateway.wire.relay import Exchange
+from gateway.wire.talk import Talk
 from gateway.wire.tasks import Tasks
 from gateway.wire.tunnel import Tunnel
 
-_EARLY_BYTES = 64 * 1024
-_LINGER_S = 2.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,76 +41,51 @@ class Wiring:
     idle_s: float = 75.0
 
 
-class Talk(Protocol):
-    """What a connection is busy with: an exchange, a tunnel, or our own application."""
-
-    def request_bytes(self, piece: bytes, done: bool) -> None: ...
-
-    def client_writable(self, writable: bool) -> None: ...
-
-    def client_ended(self) -> bool:
-        """The client sent FIN; return whether the talk goes on all the same."""
-        ...
-
-    def abandon(self) -> None:
-        """Let the other side go, without another word to this connection."""
-        ...
-
-    def revoke(self) -> None: ...
-
-    def drain(self) -> None: ...
-
-    def expire(self) -> None: ...
-
-
-class ClientConnection(asyncio.Protocol):
-    transport: asyncio.Transport
-
+class ClientConnection(ClientSocket):
     def __init__(
         self, wiring: Wiring, config: Config, server_state: ServerState, app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:  # fmt: skip
+        super().__init__(wiring.deadlines, _loop or asyncio.get_running_loop())
         if not config.loaded:
             config.load()
         self._wiring = wiring
         self._app = cast(App, config.loaded_app)
         self._app_state = app_state
         self._connections = server_state.connections
-        self._loop = _loop or asyncio.get_running_loop()
-        self.deadline: float | None = None
         self.draining = False
         self._heads = HeadBuffer(wiring.limits)
-        self._buffer = b""
-        self._holding = False
-        self._lost = False
-        self._on_bytes: Callable[[bytes], None] = self._head_bytes
+        self._on_bytes = self._head_bytes
         self._head: RequestHead | None = None
         self._outcome: Outcome | None = None
         self._body: Body = NoBody()
         self._talk: Talk | None = None
         self._held_under: tuple[str, ...] = ()
         self._waiting: asyncio.Task[None] | None = None
+        self._resting = False
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
         host, port, *_ = transport.get_extra_info("peername") or ("", 0)
         self._client = Client(host, port)
         self._connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
-        self._wiring.deadlines.watch(self)
         self.deadline = self._loop.time() + self._wiring.head_s
 
-    def data_received(self, data: bytes) -> None:
-        self._on_bytes(data)
-
     def eof_received(self) -> bool:
-        return self._talk is not None and self._talk.client_ended()
+        if self._talk is None:
+            self._close()
+        elif self._talk.client_ended():
+            return True
+        else:
+            # Closing would first wait until the client has read what is written; it has left.
+            self.transport.abort()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
+        super().connection_lost(exc)
         self._connections.discard(self)
-        self._wiring.deadlines.unwatch(self)
         if self._waiting is not None:
             self._waiting.cancel("the client has gone")
         if self._talk is not None:
@@ -118,12 +95,16 @@ class ClientConnection(asyncio.Protocol):
             self._record()
 
     def pause_writing(self) -> None:
+        super().pause_writing()
         if self._talk is not None:
             self._talk.client_writable(False)
 
     def resume_writing(self) -> None:
+        super().resume_writing()
         if self._talk is not None:
             self._talk.client_writable(True)
+        elif self._resting:
+            self._next()
 
     # uvicorn's, at shutdown
 
@@ -131,7 +112,7 @@ class ClientConnection(asyncio.Protocol):
         """Take no further request; let what is short finish and end what is endless."""
         self.draining = True
         if self._outcome is None:
-            self.transport.close()
+            self._close()
         elif self._talk is not None:
             self._talk.drain()
 
@@ -146,7 +127,7 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(bad)
             return
         if whole is not None and head is not None:
-            self._buffer = whole[1]
+            self._early = whole[1]
             self._begin(head)
         elif self._heads and not started:
             self.deadline = self._loop.time() + self._wiring.head_s
@@ -160,23 +141,14 @@ class ClientConnection(asyncio.Protocol):
             return
         done = self._body.done
         if done:
-            self._on_bytes = self._later_bytes
+            self._on_bytes = self._keep_bytes
             if rest:
-                self._later_bytes(rest)
+                self._keep_bytes(rest)
         self._talk.request_bytes(piece, done)
-
-    def _later_bytes(self, data: bytes) -> None:
-        """Keep what came before its time, up to a bound; beyond it the sender waits."""
-        self._buffer += data
-        if len(self._buffer) > _EARLY_BYTES:
-            self.hold_reading(True)
 
     def _tunnel_bytes(self, data: bytes) -> None:
         assert self._talk is not None
         self._talk.request_bytes(data, False)
-
-    def _linger_bytes(self, data: bytes) -> None:
-        """Drop what the client still sends: closing now would reset our answer away."""
 
     # Decisions
 
@@ -184,7 +156,7 @@ class ClientConnection(asyncio.Protocol):
         self._head = head
         self._outcome = Outcome(head, self._client, self._loop.time())
         self.deadline = None
-        self._on_bytes = self._later_bytes
+        self._on_bytes = self._keep_bytes
         self._body = NoBody()
         self._act(self._wiring.door.decide(head, self._client))
 
@@ -192,6 +164,7 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(decision, Relay):
             self._relay(decision)
         elif isinstance(decision, Wait):
+            self._hold(decision.held_under)
             self._waiting = self._wiring.tasks.start(self._wait(decision), "decide")
         elif isinstance(decision, Local):
             self._local(decision)
@@ -201,7 +174,7 @@ class ClientConnection(asyncio.Protocol):
     def _relay(self, relay: Relay) -> None:
         assert self._head is not None
         assert self._outcome is not None
-        self._body = _body_of(self._head, decode=False)
+        self._body = request_body(self._head, decode=False)
         self._hold(relay.held_under)
         exchange = Exchange(self, self._head, relay, self._outcome, self._wiring.tasks)
         self._talk = exchange
@@ -210,14 +183,18 @@ class ClientConnection(asyncio.Protocol):
     def _local(self, local: Local) -> None:
         assert self._head is not None
         assert self._outcome is not None
-        self._body = _body_of(self._head, decode=True)
+        self._body = request_body(self._head, decode=True)
         self._hold(local.held_under)
         exchange = LocalExchange(self, self._head, local, self._outcome, self._wiring.tasks)
         self._talk = exchange
         exchange.begin(self._app, self._app_state, self._client)
 
     async def _wait(self, wait: Wait) -> None:
-        decision = await wait.work()
+        try:
+            decision = await wait.work()
+        except Exception:  # the outermost wrapper: the client gets 500, the log why
+            logger.exception("decision failed")
+            decision = self._failure()
         self._waiting = None
         if not self._lost:
             self._act(decision)
@@ -232,46 +209,28 @@ class ClientConnection(asyncio.Protocol):
             self._wiring.live.leave(self._held_under, self)
             self._held_under = ()
 
-    # What an exchange asks of us
-
-    def write(self, data: bytes) -> None:
-        if not self._lost:
-            self.transport.write(data)
-
-    def write_end(self) -> None:
-        if not self._lost and not self.transport.is_closing():
-            self.transport.write_eof()
-
-    def hold_reading(self, held: bool) -> None:
-        if held is self._holding or self._lost or self.transport.is_closing():
-            return
-        self._holding = held
-        if held:
-            self.transport.pause_reading()
-        else:
-            self.transport.resume_reading()
+    # What a talk asks of us
 
     def send_body(self) -> None:
         if self._head is None or not self._head.has_body:
             return
         self._on_bytes = self._body_bytes
-        early, self._buffer = self._buffer, b""
         self.hold_reading(False)
-        if early:
+        if early := self._take_early():
             self._body_bytes(early)
 
     def become(self, tunnel: Tunnel) -> None:
         self._talk = tunnel
         self._on_bytes = self._tunnel_bytes
-        early, self._buffer = self._buffer, b""
         self.hold_reading(False)
-        if early:
+        if early := self._take_early():
             self._tunnel_bytes(early)
 
     def decide_again(self, decision: Decision) -> None:
         """The upstream gave no answer; nothing was sent to the client yet."""
         self._talk = None
-        self._on_bytes = self._later_bytes
+        self.deadline = None
+        self._on_bytes = self._keep_bytes
         self._release()
         if not self._lost:
             self._act(decision)
@@ -285,7 +244,7 @@ class ClientConnection(asyncio.Protocol):
         if not complete:
             self._linger()
         elif not keep_alive or self.draining:
-            self.transport.close()
+            self._close()
         else:
             self._next()
 
@@ -296,54 +255,57 @@ class ClientConnection(asyncio.Protocol):
         if abort:
             self.transport.abort()
         else:
-            self.transport.close()
+            self._close()
 
     def broke(self) -> None:
         self._talk = None
-        self._release()
-        self._answer(self._wiring.door.refuse(500, "The gateway failed to answer this request."))
+        self._answer(self._failure())
 
     def revoke(self) -> None:
         if self._talk is not None:
             self._talk.revoke()
+        elif self._waiting is not None and self._outcome is not None:
+            self._waiting.cancel("revoked")
+            self._waiting = None
+            self._outcome.trouble = "revoked"
+            self.truncated(abort=False)
 
     def expire(self) -> None:
         if self._talk is not None:
             self._talk.expire()
         elif self._heads:
             self._refuse(BadHead(408, "The request's head did not arrive in time."))
-        elif self._on_bytes == self._linger_bytes:
-            self.transport.abort()
         else:
-            self.transport.close()
+            super().expire()
 
     # Endings
 
     def _answer(self, answer: Answer) -> None:
         assert self._outcome is not None
         head = self._head
-        unread = head is not None and head.has_body
-        keep = head is not None and head.keep_alive and not self.draining and not unread
-        close = b"" if keep else b"Connection: close\r\n"
-        body = b"" if head is not None and head.method == b"HEAD" else answer.body
+        # A body that nobody reads must not be taken for the next request.
+        keep = head is not None and head.keep_alive and not head.has_body and not self.draining
+        first, body = answered(answer, head, keep=keep)
         self._outcome.status = answer.status
         self._outcome.first_byte = self._loop.time()
         self._outcome.bytes_out = len(body)
-        self.write(
-            b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%b\r\n%b"
-            % (answer.status, reason(answer.status), answer.headers, len(answer.body), close, body)
-        )
+        self.write(first + body)
         self._record()
+        if self._lost:
+            return
         if keep:
             self._next()
-        elif not self._lost:
+        else:
             self._linger()
+
+    def _failure(self) -> Answer:
+        return self._wiring.door.refuse(500, "The gateway failed to answer this request.")
 
     def _refuse(self, bad: BadHead) -> None:
         self._head = None
         self._outcome = Outcome(None, self._client, self._loop.time(), trouble=bad.sentence)
         self._heads.clear()
-        self._buffer = b""
+        self._early = b""
         self._answer(self._wiring.door.refuse(bad.status, bad.sentence))
 
     def _break_off(self, bad: BadFraming) -> None:
@@ -366,31 +328,22 @@ class ClientConnection(asyncio.Protocol):
             self._wiring.door.finished(outcome)
 
     def _next(self) -> None:
+        """Turn to the next request, once the client has read enough of its last answer."""
         self._head = None
+        self._resting = self.clogged
         self.deadline = self._loop.time() + self._wiring.idle_s
-        self.hold_reading(False)
-        if self._buffer:
+        if self._resting:
+            self._on_bytes = self._keep_bytes
+        elif self._early:
             self._loop.call_soon(self._pipelined)
         else:
+            self.hold_reading(False)
             self._on_bytes = self._head_bytes
 
     def _pipelined(self) -> None:
         """Take the next request that already came; from the loop, so that depth cannot grow."""
-        early, self._buffer = self._buffer, b""
+        if self.transport.is_closing():
+            return
         self._on_bytes = self._head_bytes
-        if not self._lost:
-            self._head_bytes(early)
-
-    def _linger(self) -> None:
-        """End our side and read on for a moment (RFC 9112 §9.6), so that the answer arrives."""
-        self._on_bytes = self._linger_bytes
-        self._buffer = b""
         self.hold_reading(False)
-        self.write_end()
-        self.deadline = self._loop.time() + _LINGER_S
-
-
-def _body_of(head: RequestHead, *, decode: bool) -> Body:
-    if head.chunked:
-        return Chunked(decode=decode)
-    return Length(head.length) if head.length else NoBody()
+        self._head_bytes(self._take_early())

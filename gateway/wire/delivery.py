@@ -1,14 +1,17 @@
 """How one response is framed for one client, whatever framing its upstream chose.
 
-Pure: two heads in, a `Delivery` out. It knows the differences between HTTP/1.0 and 1.1 and the
-bodies that are none; it knows no socket.
+Pure: two heads in, a `Delivery` out; or an answer of our own in, its bytes out. It knows the
+differences between HTTP/1.0 and 1.1 and the bodies that are none; it knows no socket.
 """
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
+from gateway.wire.door import Answer
 from gateway.wire.framing import Body, Chunked, Length, NoBody, UntilClose
 from gateway.wire.head import RequestHead, ResponseHead
 
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 _CLOSE = b"Connection: close\r\n"
 _KEEP = b"Connection: keep-alive\r\n"
@@ -36,10 +39,33 @@ def deliver(request: RequestHead, response: ResponseHead, *, draining: bool) -> 
     unbounded = isinstance(body, UntilClose) or (old_client and isinstance(body, Chunked))
     encode = unbounded and not old_client
     keeps = request.keep_alive and not draining and (encode or not unbounded)
-    chunked = encode or (response.chunked and not old_client)
-    connection = _CLOSE if not keeps else _KEEP if old_client else b""
-    lines = (_CHUNKED if chunked else b"") + connection
+    chunked = encode or (isinstance(body, Chunked) and not old_client)
+    lines = (_CHUNKED if chunked else b"") + connection_line(request, keeps=keeps)
     return Delivery(body, encode, lines, keeps, unbounded and old_client)
+
+
+def connection_line(request: RequestHead | None, *, keeps: bool) -> bytes:
+    """Return the line that says whether the connection stays; only what a client cannot infer."""
+    if not keeps:
+        return _CLOSE
+    return _KEEP if request is not None and request.minor == 0 else b""
+
+
+def answered(answer: Answer, request: RequestHead | None, *, keep: bool) -> tuple[bytes, bytes]:
+    """Return head and body of an answer of our own; `request` is None where it was unreadable."""
+    head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%b\r\n" % (
+        answer.status,
+        reason(answer.status),
+        answer.headers,
+        len(answer.body),
+        connection_line(request, keeps=keep),
+    )
+    return head, b"" if request is not None and request.method == b"HEAD" else answer.body
+
+
+def reason(status: int) -> bytes:
+    """Return the standard phrase of a status, or nothing for one without."""
+    return _PHRASES.get(status, b"")
 
 
 def _reader(request: RequestHead, response: ResponseHead, old_client: bool) -> Body:

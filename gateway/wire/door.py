@@ -68,9 +68,13 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Something must be awaited first. The coroutine is cancelled when the client leaves."""
+    """Something must be awaited first; it is cancelled when the client leaves or a key is revoked.
+
+    Should it raise, the client is answered 500.
+    """
 
     work: "Callable[[], Awaitable[Decision]]"
+    held_under: tuple[str, ...] = ()
 
 
 Decision = Answer | Local | Relay | Wait

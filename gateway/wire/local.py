@@ -7,17 +7,15 @@ It gives ASGI only what it needs: a decoded body, a scope, back-pressure, and an
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from gateway.wire.delivery import connection_line, reason
 from gateway.wire.door import Client, Local, Outcome
 from gateway.wire.head import RequestHead
 from gateway.wire.tasks import Tasks
 
 logger = logging.getLogger(__name__)
-
-_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 Message = MutableMapping[str, Any]
 App = Callable[
@@ -72,6 +70,7 @@ class LocalExchange:
         self._gone = False
         self._start: Message | None = None
         self._head_sent = False
+        self._bodyless = False
         self._chunked = False
         self._until_close = False
         self._complete = False
@@ -167,68 +166,70 @@ class LocalExchange:
         return {"type": "http.request", "body": body, "more_body": not self._request_done}
 
     async def _wait_until_gone(self) -> None:
-        self._client.hold_reading(False)
         while not self._gone and not self._complete:
+            self._client.hold_reading(False)
             self._arrived.clear()
             await self._arrived.wait()
 
     def _continue(self) -> None:
         """Ask for the body when the application first wants it (RFC 9110 §10.1.1)."""
-        if self._expects_continue and not self._received and not self._head_sent:
-            self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        wanted = self._expects_continue and not self._received and not self._head_sent
         self._expects_continue = False
+        if wanted and not self._gone:
+            self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _send(self, message: Message) -> None:
+        await self._writable.wait()
         if self._gone:
             raise OSError("the client has gone")
         if message["type"] == "http.response.start":
             self._start = message
             return
-        await self._writable.wait()
         body = bytes(message.get("body", b""))
         more = bool(message.get("more_body", False))
-        first = b"" if self._head_sent else self._response_head(body, more)
+        first = b"" if self._head_sent else self._response_head(len(body), more)
         self._head_sent = True
-        self._outcome.bytes_out += len(body)
-        if self._head.method == b"HEAD":
-            body = b""
-        if self._chunked:
-            body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
-                b"" if more else b"0\r\n\r\n"
-            )
-        if first or body:
-            self._client.write(first + body)
+        piece = self._framed(body, more)
+        self._outcome.bytes_out += len(piece)
+        if first or piece:
+            self._client.write(first + piece)
         if not more:
             self._complete = True
             self._arrived.set()
             self._client.finished(self._keeps_client())
 
+    def _framed(self, body: bytes, more: bool) -> bytes:
+        if self._bodyless:
+            return b""
+        if not self._chunked:
+            return body
+        return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
+            b"" if more else b"0\r\n\r\n"
+        )
+
     def _keeps_client(self) -> bool:
         return self._head.keep_alive and not self._client.draining and not self._until_close
 
-    def _response_head(self, body: bytes, more: bool) -> bytes:
+    def _response_head(self, length: int, more: bool) -> bytes:
         assert self._start is not None, "the application sent a body before its head"
         status: int = self._start["status"]
         fields: list[tuple[bytes, bytes]] = list(self._start.get("headers", []))
+        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         names = {name.lower() for name, _ in fields}
-        if b"content-length" not in names and status not in (204, 304):
-            fields.append(self._framing(len(body), more))
-        if not self._keeps_client():
-            fields.append((b"Connection", b"close"))
+        self._bodyless = self._head.method == b"HEAD" or status in (204, 304)
+        if b"content-length" not in names:
+            lines += self._framing(length, more)
+        lines += connection_line(self._head, keeps=self._keeps_client())
         self._outcome.status = status
         self._outcome.first_byte = asyncio.get_running_loop().time()
-        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason(status), lines)
 
-    def _framing(self, length: int, more: bool) -> tuple[bytes, bytes]:
+    def _framing(self, length: int, more: bool) -> bytes:
         """Choose how a body of unannounced length ends; HTTP/1.0 knows no chunks."""
+        if self._bodyless:
+            return b""
         if not more:
-            return b"Content-Length", b"%d" % length
+            return b"Content-Length: %d\r\n" % length
         self._chunked = self._head.minor == 1
         self._until_close = not self._chunked
-        return (b"Transfer-Encoding", b"chunked") if self._chunked else (b"Pragma", b"no-cache")
-
-
-def reason(status: int) -> bytes:
-    """Return the standard phrase of a status, or nothing for one without."""
-    return _PHRASES.get(status, b"")
+        return b"Transfer-Encoding: chunked\r\n" if self._chunked else b""

@@ -16,10 +16,10 @@ from gateway.wire.head import BadHead, RequestHead, ResponseHead, parse_response
 from gateway.wire.tasks import Tasks
 from gateway.wire.tunnel import Tunnel
 from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.witness import Witness
 
 HANDSHAKE_S = 30.0
 _LONGEST_HEAD = 64 * 1024
-_LONGEST_WITNESSED = 64 * 1024
 # RFC 9110 §9.2.2; PUT and DELETE are left out: OpenCode's have effects that a repeat would double.
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
@@ -29,6 +29,7 @@ class ClientSide(Protocol):
 
     deadline: float | None
     draining: bool
+    clogged: bool
 
     def write(self, data: bytes) -> None: ...
 
@@ -65,8 +66,9 @@ class Exchange:
         self._request_done = not head.has_body
         self._response: ResponseHead | None = None
         self._buffer = b""
+        self._heard = False
         self._delivery: Delivery | None = None
-        self._witnessed: list[bytes] = []
+        self._witness: Witness | None = None
         self._on_upstream: Callable[[bytes], None] = self._head_bytes
         self._over = False
 
@@ -105,9 +107,7 @@ class Exchange:
         self._over = True
         if self._connecting is not None and self._connecting is not asyncio.current_task():
             self._connecting.cancel("the exchange is over")
-        upstream = self._detach()
-        if upstream is not None:
-            upstream.abort()
+        self._let_go()
 
     def revoke(self) -> None:
         self._outcome.trouble = "revoked"
@@ -145,7 +145,7 @@ class Exchange:
             self._outcome.trouble = "upstream gone"
             self._truncate()
         elif self._may_repeat():
-            self._detach()
+            self._let_go()
             self._connecting = self._tasks.start(self._connect(), "connect")
         else:
             self._fail(Failure("closed", "The upstream closed the connection before it answered."))
@@ -159,7 +159,8 @@ class Exchange:
         try:
             connection = await self._relay.pool.connect()
         except OSError as error:
-            self._fail(Failure("unreachable", f"No connection: {error or 'timed out'}."))
+            reason = str(error) or "timed out"
+            self._fail(Failure("unreachable", f"No connection: {reason}."))
         else:
             self._attach(connection)
 
@@ -170,6 +171,8 @@ class Exchange:
         connection.transport.write(
             self._head.for_upstream(relay.target, relay.without, relay.added)
         )
+        if self._client.clogged:
+            connection.transport.pause_reading()
         if self._head.upgrade:
             self._client.deadline = asyncio.get_running_loop().time() + HANDSHAKE_S
         self._client.send_body()
@@ -179,7 +182,7 @@ class Exchange:
         return (
             self._upstream is not None
             and self._upstream.used
-            and not self._buffer
+            and not self._heard
             and self._head.method in _REPEATABLE
             and not self._head.has_body
         )
@@ -187,6 +190,7 @@ class Exchange:
     # The response's way
 
     def _head_bytes(self, data: bytes) -> None:
+        self._heard = True
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = parse_response(self._buffer[: end + 4])
@@ -196,7 +200,7 @@ class Exchange:
                 self._respond(head, rest)
                 return
             if self._head.minor == 1:
-                self._client.write(head.for_client(b""))
+                self._client.write(head.for_client(b"", self._relay.refuse_cookie))
         if len(self._buffer) > _LONGEST_HEAD:
             raise BadHead(502, "The upstream's head is too long.")
 
@@ -208,6 +212,9 @@ class Exchange:
         self._response = head
         self._note(head)
         self._delivery = deliver(self._head, head, draining=self._client.draining)
+        if self._relay.witness is not None:
+            as_sent = isinstance(self._delivery.body, Chunked) and self._head.minor == 1
+            self._witness = Witness(self._relay.witness, chunked=as_sent)
         added = self._delivery.lines + self._relay.mark
         first = head.for_client(added, self._relay.refuse_cookie)
         self._on_upstream = self._body_bytes
@@ -225,8 +232,8 @@ class Exchange:
         assert self._delivery is not None
         piece, surplus = self._delivery.body.feed(data)
         self._outcome.bytes_out += len(piece)
-        if self._relay.witness is not None:
-            self._witnessed.append(piece)
+        if self._witness is not None:
+            self._witness.see(piece)
         if self._delivery.encode and piece:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         if first or piece:
@@ -238,7 +245,8 @@ class Exchange:
         assert self._response is not None
         if delivery.encode:
             self._client.write(b"0\r\n\r\n")
-        self._tell_witness(self._response)
+        if self._witness is not None:
+            self._witness.tell(self._response.status)
         upstream = self._detach()
         self._over = True
         if upstream is not None:
@@ -247,15 +255,6 @@ class Exchange:
             else:
                 upstream.abort()
         self._client.finished(delivery.keeps_client)
-
-    def _tell_witness(self, response: ResponseHead) -> None:
-        if self._relay.witness is None:
-            return
-        body = b"".join(self._witnessed)
-        if response.chunked:
-            body, _ = Chunked(decode=True).feed(body)
-        if len(body) <= _LONGEST_WITNESSED:
-            self._relay.witness(response.status, body)
 
     def _switch(self, head: ResponseHead, rest: bytes) -> None:
         """Turn both connections into one tunnel (RFC 9110 §7.8), if that is what was asked for."""
@@ -290,6 +289,11 @@ class Exchange:
     def _truncate(self) -> None:
         self.abandon()
         self._client.truncated(abort=self._delivery is not None and self._delivery.until_close)
+
+    def _let_go(self) -> None:
+        upstream = self._detach()
+        if upstream is not None:
+            upstream.abort()
 
     def _detach(self) -> UpstreamConnection | None:
         upstream, self._upstream = self._upstream, None

@@ -29,9 +29,8 @@ class Tasks:
             logger.error("task failed name=%s", task.get_name(), exc_info=error)
 
     async def aclose(self) -> None:
-        """Cancel what still runs and wait for its end."""
-        running = list(self._running)
-        for task in running:
-            task.cancel("the gateway is shutting down")
-        if running:
-            await asyncio.wait(running)
+        """Cancel what still runs and wait for its end; what it starts while ending as well."""
+        while self._running:
+            for task in self._running:
+                task.cancel("the gateway is shutting down")
+            await asyncio.wait(self._running)

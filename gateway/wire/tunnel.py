@@ -44,13 +44,12 @@ class Tunnel:
 
     def client_ended(self) -> bool:
         self._client_done = True
-        if self._upstream_done:
+        transport = self._upstream.transport
+        # TLS knows no half-close; a whole one is the nearest.
+        if self._upstream_done or not transport.can_write_eof():
             self._close(abort=False)
-        elif self._upstream.transport.can_write_eof():
-            self._upstream.transport.write_eof()
-        else:
-            # TLS knows no half-close; a whole one is the nearest.
-            self._close(abort=False)
+        elif not transport.is_closing():
+            transport.write_eof()
         return True
 
     def abandon(self) -> None:
@@ -87,5 +86,5 @@ class Tunnel:
         if abort:
             self._upstream.abort()
         else:
-            self._upstream.transport.close()
+            self._upstream.close()
         self._client.truncated(abort=abort)

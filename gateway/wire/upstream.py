@@ -56,7 +56,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._receiver is None:
             return False
         self._receiver.upstream_ended()
-        return True
+        return self.transport.can_write_eof()  # TLS knows no half-close
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.lost(self)
@@ -76,8 +76,12 @@ class UpstreamConnection(asyncio.Protocol):
         """Offer the connection to the next exchange; its last one was read to its end."""
         self._receiver = None
         self.used = True
-        self.transport.resume_reading()
         self.pool.returned(self)
+
+    def close(self) -> None:
+        """End it after what was written; nobody is told any more."""
+        self._receiver = None
+        self.transport.close()
 
     def abort(self) -> None:
         self._receiver = None
@@ -115,6 +119,8 @@ class Pool:
             _, connection = await loop.create_connection(
                 lambda: UpstreamConnection(self), self._host, self._port, ssl=self._tls or None
             )
+        if connection.transport.is_closing():
+            raise ConnectionAbortedError(f"{self.name} went while it was being connected to")
         return connection
 
     def opened(self, connection: UpstreamConnection) -> None:
@@ -128,9 +134,16 @@ class Pool:
             self._idle.remove(connection)
 
     def returned(self, connection: UpstreamConnection) -> None:
-        if self._closed or len(self._idle) >= _MOST_IDLE or connection.transport.is_closing():
+        transport = connection.transport
+        if (
+            self._closed
+            or len(self._idle) >= _MOST_IDLE
+            or transport.is_closing()
+            or transport.get_write_buffer_size()  # its answer came before it had read the request
+        ):
             connection.abort()
             return
+        transport.resume_reading()
         connection.idle_since = asyncio.get_running_loop().time()
         self._idle.append(connection)
 

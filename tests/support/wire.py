@@ -5,15 +5,18 @@ with the code under test.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from gateway.wire.connection import ClientConnection, Wiring
-from gateway.wire.door import Answer, Client, Decision, Failure, Local, Outcome, Relay
+from gateway.wire.door import Answer, Client, Decision, Failure, Outcome, Relay
 from gateway.wire.head import RequestHead
 from gateway.wire.upstream import Pool
 
@@ -68,15 +71,29 @@ class RawUpstream:
         self._script = script
         self.connections = 0
         self.received: list[bytearray] = []
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         record = bytearray()
         self.received.append(record)
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         try:
-            await self._script(Recorded(reader, record), writer)
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                await self._script(Recorded(reader, record), writer)
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def aclose(self) -> None:
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
 
 
 class Recorded:
@@ -119,35 +136,70 @@ async def upstream(script: Script) -> AsyncIterator[tuple[RawUpstream, Pool]]:
     finally:
         pool.close()
         server.close()
+        await raw.aclose()
+
+
+@dataclass
+class Served:
+    """One server of the data plane, its connections' state open to the tests."""
+
+    port: int
+    door: ScriptedDoor
+    wiring: Wiring
+    state: ServerState
+    raw: RawUpstream
+    pool: Pool
+
+    def shut_down(self) -> None:
+        """What uvicorn calls on every connection when it stops."""
+        for connection in list(self.state.connections):
+            connection.shutdown()
+
+    async def ended(self) -> Outcome:
+        """Wait for the next request's end; return what became of it."""
+        await within(self.door.ended.wait())
+        self.door.ended.clear()
+        return self.door.outcomes[-1]
 
 
 @asynccontextmanager
 async def serving(door: ScriptedDoor, app: Any = None, **wiring: Any) -> AsyncIterator[int]:
     """Serve connections of the data plane on a free port; yield the port."""
-    wired = Wiring(door=door, **wiring)
+    async with _listening(door, app, **wiring) as (port, _, _):
+        yield port
 
-    class Wired(ClientConnection):
-        def __init__(self, **server: Any) -> None:
-            super().__init__(wired, **server)
 
-    config = uvicorn.Config(
-        app or _no_app, host="127.0.0.1", port=0, http=Wired, ws="none", lifespan="off",
-        log_config=None, timeout_graceful_shutdown=1,
-    )  # fmt: skip
+@asynccontextmanager
+async def relaying(script: Script, app: Any = None, **wiring: Any) -> AsyncIterator[Served]:
+    """Serve everything from one scripted upstream."""
+    async with upstream(script) as (raw, pool):
+        door = ScriptedDoor(pool)
+        async with _listening(door, app, **wiring) as (port, wired, state):
+            yield Served(port, door, wired, state, raw, pool)
+
+
+@asynccontextmanager
+async def _listening(
+    door: ScriptedDoor, app: Any, **wiring: Any
+) -> AsyncIterator[tuple[int, Wiring, ServerState]]:
+    wired, state = Wiring(door=door, **wiring), ServerState()
+    config = uvicorn.Config(app or _no_app, ws="none", lifespan="off", log_config=None)
     config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: ClientConnection(wired, config=config, server_state=state, app_state={}),
+        "127.0.0.1",
+        0,
+    )
     async with asyncio.TaskGroup() as beside:
         sweep = beside.create_task(wired.deadlines.run())
         try:
-            yield server.servers[0].sockets[0].getsockname()[1]
+            yield server.sockets[0].getsockname()[1], wired, state
         finally:
             sweep.cancel()
-            for connection in list(server.server_state.connections):
+            server.close()
+            for connection in list(state.connections):
                 connection.transport.abort()
             await wired.tasks.aclose()
-            await server.shutdown()
 
 
 async def _no_app(scope: Any, receive: Any, send: Any) -> None:
@@ -160,7 +212,9 @@ async def client(port: int) -> AsyncIterator[tuple[Recorded, asyncio.StreamWrite
     try:
         yield Recorded(reader, bytearray()), writer
     finally:
-        writer.close()
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def ask(port: int, request: bytes) -> bytes:
@@ -170,13 +224,40 @@ async def ask(port: int, request: bytes) -> bytes:
         return await reader.rest()
 
 
-__all__ = [
-    "Local",
-    "RawUpstream",
-    "Recorded",
-    "ScriptedDoor",
-    "ask",
-    "client",
-    "serving",
-    "upstream",
-]
+async def within(work: Awaitable[Any]) -> Any:
+    return await asyncio.wait_for(work, DEADLINE_S)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what no event tells; bounded by the deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not true():  # noqa: ASYNC110  # no event tells when a peer has settled
+            await asyncio.sleep(0.001)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST, as a crashed peer does."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.close()
+
+
+def plays(answer: bytes) -> Script:
+    """A script that reads one head after another and gives each the same answer."""
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.head()
+            writer.write(answer)
+
+    return script
+
+
+def plays_once(answer: bytes) -> Script:
+    """A script that reads one head, answers and closes."""
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.head()
+        writer.write(answer)
+
+    return script

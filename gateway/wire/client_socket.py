@@ -1,0 +1,99 @@
+"""A client's socket: what may be read and written now, what came too early, and how it closes.
+
+The lower half of a client connection. It knows bytes and deadlines; heads, decisions and exchanges
+are the upper half's (`connection`).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from gateway.wire.deadlines import Deadlines
+
+_EARLY_BYTES = 64 * 1024
+_LINGER_S = 2.0
+# How long a client may take over the last bytes in our buffers, once nothing follows them.
+_FLUSH_S = 60.0
+
+
+class ClientSocket(asyncio.Protocol):
+    """`on_bytes` takes what is read next; `clogged` says that the client reads too slowly."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, deadlines: Deadlines, loop: asyncio.AbstractEventLoop) -> None:
+        self.deadline: float | None = None
+        self.clogged = False
+        self._deadlines = deadlines
+        self._loop = loop
+        self._early = b""
+        self._holding = False
+        self._lost = False
+        self._on_bytes: Callable[[bytes], None] = self._keep_bytes
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._deadlines.watch(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._on_bytes(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._deadlines.unwatch(self)
+
+    def pause_writing(self) -> None:
+        self.clogged = True
+
+    def resume_writing(self) -> None:
+        self.clogged = False
+
+    def write(self, data: bytes) -> None:
+        if not self._lost:
+            self.transport.write(data)
+
+    def write_end(self) -> None:
+        if not self._lost and not self.transport.is_closing():
+            self.transport.write_eof()
+
+    def hold_reading(self, held: bool) -> None:
+        if held is self._holding or self._lost or self.transport.is_closing():
+            return
+        self._holding = held
+        if held:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def expire(self) -> None:
+        """The deadline has passed: give up waiting for this client."""
+        if self._on_bytes == self._drop_bytes or self.transport.is_closing():
+            self.transport.abort()
+        else:
+            self._close()
+
+    def _keep_bytes(self, data: bytes) -> None:
+        """Keep what came before its time, up to a bound; beyond it the sender waits."""
+        self._early += data
+        if len(self._early) > _EARLY_BYTES:
+            self.hold_reading(True)
+
+    def _take_early(self) -> bytes:
+        early, self._early = self._early, b""
+        return early
+
+    def _drop_bytes(self, data: bytes) -> None:
+        """Drop what the client still sends: closing now would reset our answer away."""
+
+    def _linger(self) -> None:
+        """End our side and read on for a moment (RFC 9112 §9.6), so that the answer arrives."""
+        self._on_bytes = self._drop_bytes
+        self._early = b""
+        self.hold_reading(False)
+        self.write_end()
+        self.deadline = self._loop.time() + _LINGER_S
+
+    def _close(self) -> None:
+        """Close once the client has read what is written, or has had the time to."""
+        self.deadline = self._loop.time() + _FLUSH_S
+        self.transport.close()
