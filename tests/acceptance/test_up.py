@@ -1,0 +1,81 @@
+"""`opencode-gateway up` as a person runs it, with either engine."""
+
+import signal
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.support.deployment import Deployment, Person, deployed
+from tests.support.engine import docker, docker_host
+from tests.support.scripted_model import scripted_model
+
+
+async def _answer(person: Person, session_id: str, prompt: str) -> str:
+    told = await person.http.post(f"/api/sessions/{session_id}/chat", json={"prompt": prompt})
+    assert told.status_code == 200, told.text
+    assert told.json()["route"] == "session"
+    text: str = told.json()["message"]["text"]
+    return text
+
+
+@pytest.mark.parametrize("engine", ["process", "docker"])
+async def test_a_person_chats_with_their_own_opencode_right_after_up(
+    engine: str, tmp_path: Path, opencode_binary: Path
+) -> None:
+    if engine == "docker":
+        docker_host()
+    async with scripted_model(engine) as model, deployed(tmp_path / "state", engine) as running:
+        person = await running.person("alice")
+        await person.agent(model.wish)
+        session = await person.session()
+
+        text = await _answer(person, session["id"], "run: echo $((6*7))")
+
+        assert "42" in text
+
+
+@pytest.mark.parametrize("engine", ["process", "docker"])
+async def test_a_signal_stops_everything_that_up_started_and_keeps_the_files(
+    engine: str, tmp_path: Path, opencode_binary: Path
+) -> None:
+    if engine == "docker":
+        docker_host()
+    state = tmp_path / "state"
+    async with scripted_model(engine) as model, deployed(state, engine) as running:
+        session_id = await _leave_a_file(running, model.wish)
+
+        running.process.send_signal(signal.SIGINT)
+        with anyio.fail_after(60):
+            code = await running.process.wait()
+
+        assert code == 0
+        assert "Traceback" not in running.lines()
+        assert not await anyio.to_thread.run_sync(_runs, session_id)
+        assert not await anyio.to_thread.run_sync(_processes_of, state)
+
+
+async def _leave_a_file(running: Deployment, wish: dict[str, str]) -> str:
+    person = await running.person("alice")
+    await person.agent(wish)
+    session = await person.session()
+    await _answer(person, session["id"], "run: echo kept > kept.txt")
+    return str(session["id"])
+
+
+def _runs(session_id: str) -> bool:
+    name = f"name=agent_{session_id}"
+    return bool(docker("ps", "-q", "--filter", name, check=False))
+
+
+def _processes_of(state: Path) -> list[str]:
+    """Every process with the folder in its environment or arguments."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(state).encode() in text:
+            found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
