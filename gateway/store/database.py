@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _SQLITE_FULL = 13
 _POSTGRESQL_FULL = "53100"
 _CONNECTIONS = 4
+_POOL_TIMEOUT_S = 10
 
 
 class Database:
@@ -61,7 +62,7 @@ def _sqlite(url: URL, busy_timeout_s: float) -> AsyncEngine:
         url,
         pool_size=_CONNECTIONS,
         max_overflow=0,
-        pool_timeout=busy_timeout_s,
+        pool_timeout=_POOL_TIMEOUT_S,
         hide_parameters=True,
     )
 
@@ -97,6 +98,7 @@ def _postgresql(url: URL) -> AsyncEngine:
     return create_async_engine(
         url,
         pool_size=_CONNECTIONS,
+        pool_timeout=_POOL_TIMEOUT_S,
         pool_pre_ping=True,  # a server that restarted costs one round trip, not one error
         connect_args={"timeout": 5, "command_timeout": 15},
         hide_parameters=True,

@@ -1,7 +1,11 @@
 """Passwords, tokens and links: what proves something, and what is kept of it."""
 
+import threading
 import time
+from typing import Literal
 
+import anyio
+import anyio.lowlevel
 import pytest
 from argon2 import PasswordHasher
 from cryptography.fernet import Fernet

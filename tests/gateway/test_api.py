@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.routing import Route
 
 from gateway.api import routes
@@ -202,3 +204,22 @@ async def test_what_broke_inside_stays_inside(
     assert refusal(answer) == (500, "internal_error", None)
     assert "secret detail" not in answer.text
     assert "a secret detail" in caplog.text
+
+
+async def test_what_starlette_refuses_is_told_in_our_shape(served: Gateway, alice: Browser) -> None:
+    async def refuse(_: Request) -> None:
+        raise HTTPException(400, "Too many parts")
+
+    served.app.router.routes.append(Route("/gateway/odd", refuse))
+
+    answer = await alice.get("/gateway/odd")
+
+    assert refusal(answer) == (400, "bad_request", None)
+    assert answer.json()["data"]["message"] == "Too many parts."
+
+
+async def test_a_login_that_outlived_its_account_is_nobody(served: Gateway, alice: Browser) -> None:
+    async with served.parts.store._database.write() as connection:
+        await connection.exec_driver_sql("DELETE FROM users")
+
+    assert refusal(await alice.get("/gateway/me"))[1] == "authentication_required"
