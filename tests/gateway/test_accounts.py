@@ -68,6 +68,29 @@ async def test_verifying_aside_gives_the_same_answer() -> None:
     assert await accounts.verify_aside(hash_password("correct horse", CHEAP), "correct horse")
 
 
+class HeldHasher(PasswordHasher):
+    """Checks a password only once it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.let_go = threading.Event()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
+        assert self.let_go.wait(5), "the event loop stood still"
+        return super().verify(hash, password)
+
+
+async def test_the_event_loop_goes_on_while_a_password_is_checked() -> None:
+    hasher = HeldHasher()
+    accounts = Accounts([NEW], hasher)
+    kept = hash_password("correct horse", CHEAP)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(accounts.verify_aside, kept, "correct horse")
+        await anyio.lowlevel.checkpoint()
+        hasher.let_go.set()
+
+
 @pytest.mark.parametrize(
     "name", ["a", "alice", "Alice", "a.b-c_d", "al@example.org", "7", "x" * 64]
 )
