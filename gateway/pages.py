@@ -14,13 +14,13 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from gateway.api.logins import follow_link
 from gateway.credentials import Caller
 from gateway.errors import GatewayError
 from gateway.parts import caller, parts
-from gateway.rendering import Assets, page
+from gateway.rendering import asset, page
 from gateway.sessions import to_json
 
 _HOME = "/gateway/"
@@ -162,5 +162,5 @@ routes: list[BaseRoute] = [
     Route("/gateway/login", sign_in),
     Route("/gateway/agents", agents),
     Route("/gateway/starting", starting),
-    Mount("/gateway/static", Assets()),
+    Route("/gateway/static/{name}", asset),
 ]
