@@ -1,0 +1,1 @@
+"""One deployment in use by several people at once, with Docker and a scripted model."""
