@@ -62,6 +62,8 @@ def create_app(settings: Settings) -> Starlette:
 
     routes = [*api.routes, *chat.routes, *pages.routes, Route("/gateway/metrics", _metrics)]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=api.exception_handlers)
+    # A redirect would name the host that was asked for, in plain HTTP; an unknown path is a 404.
+    app.router.redirect_slashes = False
     app.state.parts = together
     app.state.wiring = wiring
     return app

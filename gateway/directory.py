@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 Order = Mapping[str, Any]
 _UNKNOWN = Place(State.NEW)
 _RECONNECT_S = 1.0
+_START_FAILURES = ("container_failed", "start_timeout")
 
 
 class Directory:
@@ -129,11 +130,27 @@ class Directory:
         self, session_id: str, future: asyncio.Future[Place], error: GatewayError | None
     ) -> None:
         del self._starts[session_id]
+        if error is not None:
+            self._note_failure(session_id, error)
         place = self.place(session_id)
         if place.upstream is not None:
             future.set_result(place)
         else:
             future.set_exception(error or _gone_again(place))
+
+    def _note_failure(self, session_id: str, error: GatewayError) -> None:
+        """Know of a failed start at once; the event that tells the same may come later."""
+        known = self.place(session_id)
+        wait = error.data.get("retry_after_s")
+        if error.code not in _START_FAILURES or known.state is State.FAILED or wait is None:
+            return
+        self._places[session_id] = Place(
+            state=State.FAILED,
+            why=error.message,
+            generation=known.generation,
+            retry_at=asyncio.get_running_loop().time() + wait,
+            retry_after_s=wait,
+        )
 
     async def _verify_quietly(self, session_id: str) -> None:
         try:

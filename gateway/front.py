@@ -314,7 +314,8 @@ class Front:
     def _count_fallback(self, session_id: str, reason: str) -> None:
         self._metrics.fallback(reason)
         logger.warning("served by the shared service session=%s reason=%s", session_id, reason)
-        if self._directory.is_due(session_id):
+        failed = self._directory.place(session_id).state is State.FAILED
+        if failed and self._directory.is_due(session_id):
             self._directory.start_soon(session_id)
 
     def _note_ticket(self, ask: Ask, session_id: str) -> None:

@@ -14,6 +14,7 @@ _MAY_BLOCK = {
     "gateway/settings.py": "load_settings",
     "orchestrator/settings.py": "load_settings",
     "asyncpg/connect_utils.py": "_parse_connect_arguments",
+    "sqlalchemy/dialects/sqlite/pysqlite.py": "create_connect_args",
 }
 
 
@@ -22,5 +23,5 @@ def _no_blocking_call_on_the_loop() -> Iterator[None]:
     with blockbuster_ctx(scanned_modules=["gateway", "orchestrator"]) as buster:
         for function in buster.functions.values():
             for file, name in _MAY_BLOCK.items():
-                function.can_block_in(file, name)
+                function.can_block_in(file, {name})
         yield

@@ -9,7 +9,8 @@ from gateway.api.answers import answer, done
 from gateway.api.bodies import read_nothing, read_object
 from gateway.api.sessions import shown
 from gateway.errors import GatewayError
-from gateway.parts import caller, parts
+from gateway.parts import Parts, caller, parts
+from gateway.roster import Login
 
 _LONGEST_PASSWORD = 1024
 
@@ -21,13 +22,13 @@ async def log_in(request: Request) -> Response:
     password = _password(fields.need(body, "password"))
     address = request.client.host if request.client else ""
     login = await logins.log_in(parts(request), username, password, address)
-    return done({"Set-Cookie": parts(request).cookies.set_header(login.id, None)})
+    return done({"Set-Cookie": _cookie(parts(request), login)})
 
 
 async def follow_link(request: Request) -> Response:
     """Answer `GET /gateway/login?token=…`, a page's address; raises `invalid_link`."""
     login = await logins.follow_link(parts(request), request.query_params["token"])
-    cookie = parts(request).cookies.set_header(login.id, None)
+    cookie = _cookie(parts(request), login)
     return RedirectResponse(
         "/gateway/", 303, headers={"Set-Cookie": cookie, "Cache-Control": "no-store"}
     )
@@ -73,3 +74,9 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell
         return False
     return True
+
+
+def _cookie(p: Parts, login: Login) -> str:
+    """Name the login, and the user's session where there is only one to choose."""
+    found = p.roster.sessions_of(login.user_id)
+    return p.cookies.set_header(login.id, found[0].id if len(found) == 1 else None)

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.routing import Place, State
-from tests.support.gateway_api import Browser, Gateway, agent, gateway, refusal, session
+from tests.support.gateway_api import PASSWORD, Browser, Gateway, agent, gateway, refusal, session
 
 
 @pytest.fixture
@@ -334,3 +334,22 @@ async def test_an_access_token_may_do_no_more(
 
     assert refusal(answer) == (403, "login_required", None)
     assert await served.parts.store.session(made["id"]) is not None
+
+
+async def test_coming_in_again_names_the_only_session(served: Gateway, alice: Browser) -> None:
+    only = await session(alice)
+
+    async with served.client() as elsewhere:
+        await elsewhere.post("/gateway/login", json={"username": "alice", "password": PASSWORD})
+
+        assert await current(elsewhere) == only["id"]
+
+
+async def test_coming_in_again_chooses_none_of_several(served: Gateway, alice: Browser) -> None:
+    await session(alice)
+    await session(alice)
+
+    async with served.client() as elsewhere:
+        await elsewhere.post("/gateway/login", json={"username": "alice", "password": PASSWORD})
+
+        assert await current(elsewhere) is None

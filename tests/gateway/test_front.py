@@ -277,3 +277,19 @@ async def test_opencodes_singular_paths_are_opencodes(gw: Gateway) -> None:
     _, headers, _ = await gw.ask("/api/session")
 
     assert headers["x-opencode-gateway-route"] == "session"
+
+
+async def test_signing_out_is_answered_on_the_connection_it_ends(gw: Gateway) -> None:
+    status, headers, _ = await gw.ask(
+        "/gateway/logout", method="POST", Content_Type="application/json"
+    )
+
+    assert status == 204
+    assert "max-age=0" in headers["set-cookie"].lower()
+
+
+async def test_deleting_the_session_that_the_cookie_names_is_answered(gw: Gateway) -> None:
+    status, _, _ = await gw.ask(f"/api/sessions/{gw.session_id}", method="DELETE")
+
+    assert status == 204
+    assert gw.parts.roster.session(gw.session_id) is None

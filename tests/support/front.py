@@ -27,7 +27,10 @@ from migrations import upgrade
 from tests.support.wire import DEADLINE_S, Recorded, client
 
 _SECRET = "a-service-secret-of-the-tests"
-_FAILED = {"name": "ContainerFailed", "data": {"code": "container_failed", "message": "Broken."}}
+_FAILED = {
+    "name": "ContainerFailed",
+    "data": {"code": "container_failed", "message": "Broken.", "retry_after_s": 60.0},
+}
 
 
 class ScriptedOrchestrator:
@@ -50,6 +53,7 @@ class ScriptedOrchestrator:
             routes=[
                 Route(f"{root}/sessions/agent", self._ensure, methods=["POST"]),
                 Route(f"{root}/sessions/{{id}}/verify", self._verify, methods=["POST"]),
+                Route(f"{root}/sessions/{{id}}", self._remove, methods=["DELETE"]),
                 Route(f"{root}/events", self._events),
             ]
         )
@@ -86,6 +90,9 @@ class ScriptedOrchestrator:
     async def _verify(self, _request: Request) -> Response:
         self.verifies += 1
         return JSONResponse(self.view("stopped"))
+
+    async def _remove(self, _request: Request) -> Response:
+        return Response(status_code=204)
 
     async def _events(self, _request: Request) -> Response:
         async def stream() -> AsyncIterator[str]:
