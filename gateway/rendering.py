@@ -69,7 +69,8 @@ async def asset(request: Request) -> Response:
 
 
 def _assets() -> dict[str, _Asset]:
-    return {file.name: _read_asset(file) for file in (_HERE / "static").iterdir()}
+    files = (file for file in (_HERE / "static").iterdir() if file.suffix in _MEDIA_TYPES)
+    return {file.name: _read_asset(file) for file in files}
 
 
 def _read_asset(file: Path) -> _Asset:
