@@ -1,4 +1,4 @@
-"""What becomes of a session's container: one start for all, back after a death, gone when deleted."""
+"""A session's container: one start for all who ask, back after a death, gone when deleted."""
 
 import sqlite3
 from contextlib import closing
@@ -13,6 +13,7 @@ from tests.support.deployment import Deployment
 from tests.support.desk import OWN, Desk, route, seated
 from tests.support.engine import docker
 from tests.support.scripted_model import Model
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.docker, pytest.mark.opencode]
 
@@ -46,9 +47,7 @@ def _made_since(began: str, desk: Desk) -> list[str]:
     now = docker("info", "--format", "{{.SystemTime}}")
     filters = ["type=container", f"container={desk.container}", "event=create", "event=start"]
     options = [word for each in filters for word in ("--filter", each)]
-    told = docker(
-        "events", "--since", began, "--until", now, *options, "--format", "{{.Action}}"
-    )
+    told = docker("events", "--since", began, "--until", now, *options, "--format", "{{.Action}}")
     return told.split()
 
 
@@ -83,9 +82,10 @@ async def test_a_prompt_that_a_dying_container_has_is_sent_to_nobody_else(
 
 
 async def _kill_once_asked(model: Model, desk: Desk, prompt: str) -> None:
-    with anyio.fail_after(30):
-        while prompt not in model.script.prompts:
-            await anyio.sleep(0.05)
+    async def asked() -> bool:
+        return prompt in model.script.prompts
+
+    await until(asked, "the model being asked")
     docker("kill", desk.container)
 
 
