@@ -5,6 +5,8 @@ are the upper half's (`connection`).
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import cast
 
@@ -14,6 +16,7 @@ _EARLY_BYTES = 64 * 1024
 _LINGER_S = 2.0
 # How long a client may take over the last bytes in our buffers, once nothing follows them.
 _FLUSH_S = 60.0
+_WITH_RESET = struct.pack("ii", 1, 0)
 
 
 class ClientSocket(asyncio.Protocol):
@@ -97,3 +100,10 @@ class ClientSocket(asyncio.Protocol):
         """Close once the client has read what is written, or has had the time to."""
         self.deadline = self._loop.time() + _FLUSH_S
         self.transport.close()
+
+    def _reset(self) -> None:
+        """Close by RST: a mere end would be taken for the end of what was being sent."""
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None and not self.transport.is_closing():
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _WITH_RESET)
+        self.transport.abort()

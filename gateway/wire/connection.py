@@ -253,7 +253,7 @@ class ClientConnection(ClientSocket):
         if self._lost:
             return
         if abort:
-            self.transport.abort()
+            self._reset()
         else:
             self._close()
 

@@ -257,7 +257,7 @@ class HeadBuffer:
             data = data[2:]
         end = data.find(b"\r\n\r\n") + 4
         if end > self._limits.head_bytes or len(data) > self._limits.head_bytes > end == 3:
-            raise BadHead(*_too_long(data))
+            raise BadHead(*_too_long(data[: self._limits.head_bytes]))
         if end > 3:
             return data[:end], data[end:]
         if b"\n\n" in data:

@@ -104,14 +104,15 @@ class LocalExchange:
         self._writable.set()
 
     def revoke(self) -> None:
-        self._outcome.trouble = "revoked"
-        self.abandon()
-        self._client.truncated(abort=False)
+        """End a stream of ours; an answer not yet begun may be the very one that revokes."""
+        if self._head_sent and not self._complete:
+            self._outcome.trouble = "revoked"
+            self.abandon()
+            self._client.truncated(abort=False)
 
     def drain(self) -> None:
         """Shutting down: streams of ours end; a short answer may finish."""
-        if self._head_sent and not self._complete:
-            self.revoke()
+        self.revoke()
 
     def expire(self) -> None:
         """Our own application has no deadline here."""

@@ -10,7 +10,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.server import ServerState
@@ -84,6 +84,10 @@ class RawUpstream:
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 await self._script(Recorded(reader, record), writer)
+        except RuntimeError:
+            # uvloop's word for writing to a connection that was lost.
+            if not writer.transport.is_closing():
+                raise
         finally:
             writer.close()
             with suppress(ConnectionError):
@@ -149,6 +153,12 @@ class Served:
     state: ServerState
     raw: RawUpstream
     pool: Pool
+
+    @property
+    def connection(self) -> ClientConnection:
+        """The only client connection there is."""
+        (found,) = self.state.connections
+        return cast(ClientConnection, found)
 
     def shut_down(self) -> None:
         """What uvicorn calls on every connection when it stops."""
@@ -233,6 +243,19 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not true():  # noqa: ASYNC110  # no event tells when a peer has settled
             await asyncio.sleep(0.001)
+
+
+async def write_until_blocked(writer: asyncio.StreamWriter, most: int = 200_000_000) -> int:
+    """Write until nobody reads any more; return how many bytes that took."""
+    written, block = 0, b"x" * 65536
+    while written < most:
+        writer.write(block)
+        written += len(block)
+        try:
+            await asyncio.wait_for(writer.drain(), 0.3)
+        except TimeoutError:
+            return written
+    raise AssertionError("nothing ever stopped the writer")
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,271 @@
+"""Upgraded connections: bytes both ways, and every way they can end."""
+
+import asyncio
+
+import pytest
+
+from gateway.wire import relay as relay_module
+from tests.support.wire import (
+    DEADLINE_S,
+    Recorded,
+    Script,
+    client,
+    plays_once,
+    relaying,
+    reset,
+    until,
+    within,
+    write_until_blocked,
+)
+
+BLOCK = b"x" * 65536
+ASK = (
+    b"GET /pty/1/connect?x=%2F HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: k\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+)
+SWITCH = (
+    b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: a\r\nSec-WebSocket-Protocol: p\r\n"
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+)
+
+
+def switches(then: Script) -> Script:
+    """A script that accepts the handshake and goes on as `then`."""
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.head()
+        writer.write(SWITCH)
+        await then(reader, writer)
+
+    return script
+
+
+async def echo(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader._reader.read(65536):
+        writer.write(piece)
+        await writer.drain()
+
+
+async def listens(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+    await reader.rest()
+
+
+async def test_handshake_is_the_upstreams_and_then_bytes_go_both_ways() -> None:
+    async with relaying(switches(echo)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        assert await reader.head() == SWITCH
+        for message in (b"\x81\x80abcd", b"\x00\xff" * 1000, b"HTTP/1.1 200 OK\r\n\r\n"):
+            writer.write(message)
+            assert await reader.exactly(len(message)) == message
+
+        assert served.raw.received[0].startswith(
+            b"GET /pty/1/connect?x=%2F HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: k\r\n"
+            b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+            b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+
+
+async def test_mark_and_cookie_filter_hold_for_the_handshake_too() -> None:
+    answer = SWITCH.replace(b"Connection", b"Set-Cookie: ours=1\r\nConnection")
+    async with relaying(plays_once(answer)) as served, client(served.port) as (reader, writer):
+        served.door.chosen = lambda head: served.door.relay(head, mark=b"X-Mark: 1\r\n")
+        writer.write(ASK)
+
+        assert await reader.head() == SWITCH[:-2] + b"X-Mark: 1\r\n\r\n"
+
+
+async def test_bytes_right_behind_the_handshake_arrive_on_both_sides() -> None:
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.until(b"\r\n\r\n")
+        writer.write(SWITCH + b"from upstream")
+        await reader.exactly(11)
+        writer.write(b"seen")
+
+    async with relaying(script) as served, client(served.port) as (reader, writer):
+        writer.write(ASK + b"from client")
+        assert await reader.until(b"seen") == SWITCH + b"from upstreamseen"
+
+        assert served.raw.received[0].endswith(b"\r\n\r\nfrom client")
+
+
+@pytest.mark.parametrize("status", [b"401 No", b"403 No", b"404 No", b"426 No", b"302 No"])
+async def test_refused_handshake_is_relayed_and_the_connection_stays(status: bytes) -> None:
+    refusal = b"HTTP/1.1 " + status + b"\r\nContent-Length: 3\r\n\r\n\xffno"
+    async with relaying(plays_once(refusal)) as served, client(served.port) as (reader, writer):
+        for _ in range(2):
+            writer.write(ASK)
+
+            assert await reader.until(b"no") == refusal
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SWITCH.replace(b"websocket", b"h2c"),
+        SWITCH.replace(b"Upgrade: websocket\r\n", b""),
+        SWITCH.replace(b"websocket", b"websocket, h2c"),
+    ],
+)
+async def test_switch_to_another_protocol_is_a_failure(answer: bytes) -> None:
+    async with relaying(plays_once(answer)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+
+        assert (await reader.until(b"invalid")).startswith(b"HTTP/1.1 502 ")
+
+
+async def test_handshake_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "HANDSHAKE_S", 0.01)
+    async with (
+        relaying(listens, idle_s=DEADLINE_S) as served,
+        client(served.port) as (reader, writer),
+    ):
+        writer.write(ASK)
+
+        assert (await reader.until(b"timeout")).startswith(b"HTTP/1.1 504 ")
+
+
+async def test_handshake_deadline_is_over_once_it_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay_module, "HANDSHAKE_S", 0.01)
+    async with relaying(switches(echo)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+
+        assert served.connection.deadline is None
+
+
+async def test_half_close_of_the_client_stays_a_half_close() -> None:
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.rest()
+        writer.write(b"last words")
+
+    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        writer.write(b"over")
+        writer.write_eof()
+
+        assert await reader.rest() == b"last words"
+        assert served.raw.received[0].endswith(b"over")
+        assert (await served.ended()).trouble == ""
+
+
+async def test_half_close_of_the_upstream_stays_a_half_close() -> None:
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+        await reader.rest()
+        ended.set()
+
+    ended = asyncio.Event()
+    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        assert await reader.rest() == b""
+        writer.write(b"last words")
+        writer.write_eof()
+        await within(ended.wait())
+        await until(lambda: not served.pool._open)
+
+        assert served.raw.received[0].endswith(b"last words")
+
+
+async def test_lost_client_ends_the_upstream() -> None:
+    left = asyncio.Event()
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.rest()
+        finally:
+            left.set()
+
+    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        reset(writer)
+        async with asyncio.timeout(1):
+            await left.wait()
+
+
+async def test_lost_upstream_resets_the_client() -> None:
+    go_on = asyncio.Event()
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await go_on.wait()
+        reset(writer)
+
+    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        go_on.set()
+
+        with pytest.raises(ConnectionResetError):
+            await reader.rest()
+
+
+async def test_shutdown_ends_a_tunnel_after_what_was_said() -> None:
+    async with relaying(switches(echo)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        writer.write(BLOCK)
+        await reader.exactly(len(BLOCK))
+        served.shut_down()
+
+        assert await reader.rest() == b""
+        await until(lambda: not served.pool._open)
+
+
+async def test_revoked_tunnel_is_cut_on_both_sides() -> None:
+    left = asyncio.Event()
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.rest()
+        finally:
+            left.set()
+
+    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        assert served.wiring.live.close("key") == 1
+
+        with pytest.raises(ConnectionResetError):
+            await reader.rest()
+        await within(left.wait())
+        assert (await served.ended()).trouble == "revoked"
+
+
+async def test_slow_client_stops_the_upstream() -> None:
+    blocked = asyncio.Event()
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await write_until_blocked(writer)
+        blocked.set()
+        await writer.drain()
+        await echo(reader, writer)
+
+    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        await within(blocked.wait())
+
+        assert served.connection.transport.get_write_buffer_size() < 1_000_000
+        await reader.exactly(1_000_000)
+
+
+async def test_slow_upstream_stops_the_client() -> None:
+    go_on = asyncio.Event()
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await go_on.wait()
+        await echo(reader, writer)
+
+    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        written = await write_until_blocked(writer)
+        (to_upstream,) = served.pool._open
+
+        assert to_upstream.transport.get_write_buffer_size() < 1_000_000
+        go_on.set()
+        await reader.exactly(written)
