@@ -8,7 +8,6 @@ name and none of their insides: bytes are the wire's, starting is the directory'
 import asyncio
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway import opencode, refusals, streams
@@ -18,9 +17,9 @@ from gateway.credentials import (
     Presented,
     auth_token,
     identify,
-    without_auth_token,
 )
 from gateway.errors import GatewayError
+from gateway.forwarding import Forwarding
 from gateway.origin import is_foreign
 from gateway.parts import Parts
 from gateway.routing import (
@@ -48,14 +47,6 @@ logger = logging.getLogger(__name__)
 # The web UI gives a health probe 5 s and then takes the server for another protocol's; a cold
 # start takes 3 s on an idle machine. 2 s leaves room for the probe's own way.
 _HEALTH_HOLD_S = 2.0
-# Ours to set. Client-sent ones are believed by nobody (an underscore is folded to a hyphen).
-_NEVER_FORWARDED = frozenset(
-    (
-        b"authorization forwarded x-forwarded-for x-forwarded-host x-forwarded-proto "
-        b"x-forwarded-port x-forwarded-prefix x-real-ip"
-    ).split()
-)
-_WITH_COOKIE = _NEVER_FORWARDED | {b"cookie"}
 _OWN_ROOTS = (b"/gateway", b"/api/sessions", b"/api/agents")
 _MARK_SESSION = b"X-OpenCode-Gateway-Route: session\r\n"
 
@@ -74,10 +65,10 @@ class Question:
 class Front:
     def __init__(self, parts: Parts, tasks: Tasks) -> None:
         scheme, _, authority = parts.settings.public_url.partition("://")
-        self._proto = scheme.encode()
         self._authority = authority.lower().encode()
         self._start_timeout_s = parts.settings.start_timeout_s
         self._cookies = parts.cookies
+        self._forwarding = Forwarding(parts.cookies, scheme.encode())
         self._roster = parts.roster
         self._directory = parts.directory
         self._conversations = parts.conversations
@@ -213,8 +204,9 @@ class Front:
         assert caller is not None
         assert caller.session_id is not None
         self._note_ticket(question.ask, caller.session_id)
-        return self._relay(
-            question,
+        return self._forwarding.relay(
+            question.head,
+            question.client,
             upstream,
             mark=_MARK_SESSION,
             held_under=streams.names(caller),
@@ -227,8 +219,9 @@ class Front:
         session_id = caller.session_id if caller else None
         if session_id is not None and reason not in ("public", "conversation"):
             self._count_fallback(session_id, reason)
-        decision = self._relay(
-            question,
+        decision = self._forwarding.relay(
+            question.head,
+            question.client,
             self._shared,
             mark=f"X-OpenCode-Gateway-Route: shared; reason={reason}\r\n".encode(),
             held_under=streams.names(caller, fallback_events=ask.path in opencode.EVENTS)
@@ -243,44 +236,6 @@ class Front:
             decision,
             without=decision.without | {b"accept-encoding"},
             witness=lambda status, body: self._note_conversation(session_id, status, body),
-        )
-
-    def _relay(
-        self,
-        question: Question,
-        upstream: Upstream,
-        *,
-        mark: bytes,
-        held_under: tuple[str, ...],
-        otherwise: Callable[[Failure], Decision],
-    ) -> Relay:
-        head = question.head
-        added = self._added(head, question.client, upstream)
-        without = _NEVER_FORWARDED
-        fields = head.noted(b"cookie")
-        if fields:
-            kept = [stripped for field in fields if (stripped := self._cookies.strip(field))]
-            if kept != fields:
-                without = _WITH_COOKIE
-                added += b"".join(b"Cookie: %b\r\n" % field for field in kept)
-        return Relay(
-            pool=upstream.pool,
-            target=without_auth_token(head.target),
-            without=without,
-            added=added,
-            mark=mark,
-            held_under=held_under,
-            refuse_cookie=self._cookies.is_ours,
-            otherwise=otherwise,
-        )
-
-    def _added(self, head: RequestHead, client: Client, upstream: Upstream) -> bytes:
-        credential = upstream.authorization
-        return b"%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (
-            b"Authorization: %b\r\n" % credential if credential else b"",
-            client.host.encode(),
-            self._proto,
-            head.host,
         )
 
     # When an upstream gives no answer

@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.front import Gateway, RawOpenCode, gateway, ok
+from tests.support.waiting import until
 
 
 @pytest.fixture
 async def gw(tmp_path: Path) -> AsyncIterator[Gateway]:
     async with gateway(tmp_path) as running:
         yield running
+
+
+async def _is_kept(gw: Gateway, conversation_id: str) -> bool:
+    return (conversation_id, gw.session_id) in await gw.parts.store.shared_conversations()
 
 
 def _field(head: bytes, name: bytes) -> list[bytes]:
@@ -166,7 +171,7 @@ async def test_conversation_created_on_the_shared_service_stays_there(gw: Gatewa
 
     assert headers["x-opencode-gateway-route"] == "shared; reason=conversation"
     assert own["x-opencode-gateway-route"] == "session"
-    assert await gw.parts.store.shared_conversations() == [("ses_shared1", gw.session_id)]
+    await until(lambda: _is_kept(gw, "ses_shared1"), "the conversation is in the store")
 
 
 async def test_another_sessions_shared_conversation_is_not_reached(gw: Gateway) -> None:
