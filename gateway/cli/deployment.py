@@ -22,6 +22,7 @@ import gateway.app
 import gateway.settings
 import orchestrator.app
 import orchestrator.settings
+from gateway.cli import logs
 from gateway.cli.environment import CommandError, free_of_secrets
 from gateway.cli.images import ensure_agent_image
 from gateway.cli.serving import bind, serving
@@ -54,6 +55,7 @@ async def deployed(
         shared = _shared(environ, shared_environ or {})
         ours = gateway.settings.load_settings(environ)
         theirs = orchestrator.settings.load_settings(environ)
+        logs.set_up(ours.log_level)
         _claim(ours.state, stack)
         await upgrade(ours.database_url, "gateway")
         await orchestrator.app.prepare(theirs)
@@ -61,7 +63,7 @@ async def deployed(
             await stack.enter_async_context(kept_running(shared))
         engine = await orchestrator.app.choose_engine(theirs)
         stack.push_async_callback(_close, engine)
-        await _get_ready(engine.name, theirs, environ, say)
+        await _get_ready(engine, theirs, environ, say)
         theirs = replace(theirs, stop_containers_on_exit=True)
         app = orchestrator.app.create_app(theirs, engine)
         await stack.enter_async_context(serving(orchestrator_config(app), back))
@@ -143,9 +145,10 @@ def _claim(state: Path, stack: AsyncExitStack) -> None:
 
 
 async def _get_ready(
-    engine: str, theirs: orchestrator.settings.Settings, environ: Mapping[str, str], say: Say
+    engine: Engine, theirs: orchestrator.settings.Settings, environ: Mapping[str, str], say: Say
 ) -> None:
-    if engine == "docker":
+    await engine.ping()
+    if engine.name == "docker":
         if gateway.settings.DEFAULT_IMAGE in theirs.agent_images:
             await anyio.to_thread.run_sync(ensure_agent_image, environ)
         say("Sessions run in Docker containers.")

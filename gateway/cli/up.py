@@ -9,7 +9,6 @@ from functools import partial
 import anyio
 
 from gateway import administration
-from gateway.cli import logs
 from gateway.cli.deployment import Deployment, deployed
 from gateway.cli.environment import environment
 from gateway.roster import User
@@ -34,7 +33,6 @@ def run(
     environ: Mapping[str, str], link: Link, shared_environ: Mapping[str, str] | None = None
 ) -> None:
     """Run a deployment until a signal comes, announced with the link that `link` makes."""
-    logs.set_up((environ.get("LOG_LEVEL") or "INFO").upper())
     anyio.run(
         partial(_until_told, environ, link, shared_environ), backend_options={"use_uvloop": True}
     )

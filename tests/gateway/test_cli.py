@@ -1,0 +1,206 @@
+"""The commands as an operator types them: what they print, what they return, what they refuse."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.environment import _packages, installed_opencode
+
+_PROGRAM = Path(sys.executable).with_name("opencode-gateway")
+
+
+class Operator:
+    """Types commands in an empty folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = folder / "state"
+        self._environ = {"PATH": "/usr/bin:/bin", "STATE": str(self.state), "PORT": "1"}
+
+    def types(
+        self, *arguments: str, stdin: str = "", **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [_PROGRAM, *arguments],
+            input=stdin,
+            env=self._environ | environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    return Operator(tmp_path)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield str(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["no-such-command"], ["user"], ["user", "add"], ["agent", "add", "x", "--provider", "none"]],
+)
+def test_wrong_use_is_exit_code_2(operator: Operator, arguments: list[str]) -> None:
+    done = operator.types(*arguments)
+
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "gateway", "orchestrator", "migrate", "doctor", "user", "agent", "session"]
+)
+def test_every_command_explains_itself(operator: Operator, command: str) -> None:
+    done = operator.types(command, "--help")
+
+    assert done.returncode == 0
+    assert f"opencode-gateway {command}" in done.stdout
+
+
+def test_a_user_is_added_listed_and_let_in_by_link(operator: Operator) -> None:
+    added = operator.types("user", "add", "Alice")
+    listed = operator.types("user", "list")
+
+    assert added.returncode == 0
+    assert "http://127.0.0.1:1/gateway/login?token=" in added.stdout
+    assert listed.stdout == "alice\tuser\n"
+
+
+def test_a_password_is_read_from_standard_input_and_not_repeated(operator: Operator) -> None:
+    operator.types("user", "add", "alice")
+
+    done = operator.types("user", "password", "alice", stdin="correct horse battery\n")
+
+    assert done.returncode == 0
+    assert "correct horse" not in done.stdout + done.stderr
+
+
+def test_a_short_password_is_refused_in_a_sentence(operator: Operator) -> None:
+    operator.types("user", "add", "alice")
+
+    done = operator.types("user", "password", "alice", stdin="short\n")
+
+    assert done.returncode == 1
+    assert done.stderr == "A password has 8 to 1024 characters.\n"
+
+
+def test_a_link_for_nobody_is_refused(operator: Operator) -> None:
+    done = operator.types("user", "link", "nobody")
+
+    assert done.returncode == 1
+    assert "There is no user" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["agent", "list"], ["session", "list"]])
+def test_without_a_gateway_the_commands_say_that_none_answers(
+    operator: Operator, arguments: list[str]
+) -> None:
+    operator.types("user", "add", "--administrator", "administrator")
+
+    done = operator.types(*arguments)
+
+    assert done.returncode == 1
+    assert "No gateway answers at http://127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "gateway"])
+def test_a_port_in_use_is_told_with_the_setting_to_change(
+    operator: Operator, command: str, taken_port: str
+) -> None:
+    done = operator.types(command, PORT=taken_port)
+
+    assert done.returncode == 1
+    assert f"Port {taken_port} of 127.0.0.1 can't be used" in done.stderr
+    assert "PORT=" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "eighty"), ("ENGINE", "podman"), ("LOG_LEVEL", "loud"), ("START_TIMEOUT_S", "0")],
+)
+def test_a_bad_setting_is_named(operator: Operator, name: str, value: str) -> None:
+    done = operator.types("up", **{"PORT": "0", name: value})
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{name} must be")
+
+
+def test_an_engine_that_does_not_answer_is_told_when_docker_is_required(operator: Operator) -> None:
+    absent = f"unix://{operator.state}/no.sock"
+
+    done = operator.types("up", ENGINE="docker", PORT="0", DOCKER_HOST=absent)
+
+    assert done.returncode == 1
+    assert "Docker" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_makes_both_databases(operator: Operator) -> None:
+    done = operator.types("migrate")
+
+    assert done.returncode == 0
+    assert (operator.state / "gateway.db").exists()
+    assert (operator.state / "orchestrator.db").exists()
+
+
+def test_a_newer_database_is_refused_in_a_sentence(operator: Operator) -> None:
+    operator.types("migrate")
+    _pretend_newer(operator.state / "gateway.db")
+
+    done = operator.types("user", "list")
+
+    assert done.returncode == 1
+    assert "written by a newer version" in done.stderr
+
+
+def _pretend_newer(database: Path) -> None:
+    script = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
+        "c.execute('update gateway_revision set version_num = ?', ('from-the-future',)); c.commit()"
+    )
+    subprocess.run([sys.executable, "-c", script, database], check=True)
+
+
+def test_doctor_names_keys_that_others_can_read(operator: Operator) -> None:
+    operator.types("migrate")
+    (operator.state / "keys" / "cookie.keys").chmod(0o644)
+
+    done = operator.types("doctor")
+
+    assert done.returncode == 1
+    assert "others can read cookie.keys: chmod 600" in done.stdout
+
+
+def test_doctor_changes_nothing(operator: Operator) -> None:
+    operator.types("doctor")
+
+    assert not operator.state.exists()
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "names"),
+    [
+        ("x86_64", {"avx2"}, ["opencode-linux-x64", "opencode-linux-x64-baseline"]),
+        ("x86_64", set(), ["opencode-linux-x64-baseline"]),
+        ("aarch64", set(), ["opencode-linux-arm64"]),
+    ],
+)
+def test_the_package_for_this_processor_is_chosen(
+    machine: str, flags: set[str], names: list[str]
+) -> None:
+    assert _packages("Linux", machine, frozenset(flags)) == names
+
+
+def test_where_npm_installed_nothing_there_is_no_program(tmp_path: Path) -> None:
+    assert installed_opencode(tmp_path) is None
