@@ -5,6 +5,7 @@ without being understood.
 """
 
 import re
+from urllib.parse import unquote_to_bytes
 
 # Asked by browsers without credentials; OpenCode itself serves them so.
 _PUBLIC = frozenset(
@@ -14,12 +15,15 @@ HEALTH = frozenset((b"/global/health", b"/api/health"))
 EVENTS = frozenset((b"/event", b"/global/event", b"/api/event"))
 # The clients send `auth_token` only where they cannot set a header.
 _PTY = re.compile(rb"(?:/api)?/pty/([^/]+)/(connect|connect-token)")
-_BOUND = re.compile(rb"/((?:ses|per|que|pty|wrk|job)_[0-9A-Za-z]+)(?=/|$)")
+_BOUND = re.compile(rb"/((?:ses|per|que|pty|wrk|job)_[^/]+)")
 _CREATES = re.compile(rb"(?:/api)?/session(?:/[^/]+/fork)?")
-# On the shared service these act on everybody: its shell and files, its settings, its life.
+# On the shared service these act on everybody: its shell and files, its settings, its life. Dot
+# segments mean nothing to OpenCode, but may to a proxy before it.
 _NOT_SHARED = re.compile(
     rb"(?:/api)?/(?:pty|find|file|fs|instance|mcp|tui|sync|vcs|experimental|worktree)(?:/.*)?"
     rb"|/global/(?:dispose|upgrade|config)|/auth/.*|(?:/api)?/session/[^/]+/(?:shell|share)"
+    rb"|.*/\.\.?(?:/.*)?",
+    re.DOTALL,
 )
 _READ_ONLY = (b"GET", b"HEAD", b"OPTIONS")
 
@@ -37,12 +41,12 @@ def terminal(path: bytes) -> tuple[str, str] | None:
 
 def bound_id(path: bytes) -> str | None:
     """Return the id in the path that exists on one upstream only, such as a conversation's."""
-    match = _BOUND.search(path)
-    return match[1].decode() if match else None
+    match = _BOUND.search(_as_routed(path))
+    return match[1].decode("latin-1") if match else None
 
 
 def creates_conversation(method: bytes, path: bytes) -> bool:
-    return method == b"POST" and _CREATES.fullmatch(path) is not None
+    return method == b"POST" and _CREATES.fullmatch(_as_routed(path)) is not None
 
 
 def allowed_on_shared(method: bytes, path: bytes) -> bool:
@@ -51,6 +55,7 @@ def allowed_on_shared(method: bytes, path: bytes) -> bool:
     Its answers are everybody's: reading and talking is what it always was for; a terminal, a
     shell, files and settings are somebody's own and stay away.
     """
+    path = _as_routed(path).lower()
     if method in _READ_ONLY and path in (b"/global/config", b"/config", b"/vcs", b"/mcp"):
         return True
     if path in (b"/config", b"/api/config") and method not in _READ_ONLY:
@@ -58,3 +63,17 @@ def allowed_on_shared(method: bytes, path: bytes) -> bool:
     if path.startswith((b"/experimental/", b"/sync/")) and method in _READ_ONLY:
         return True
     return _NOT_SHARED.fullmatch(path) is None
+
+
+def _as_routed(path: bytes) -> bytes:
+    """Return a path as OpenCode's router understands it, but for the case, which it ignores.
+
+    It stops at `;`, decodes, and takes several slashes for one: a rule that looked at the bytes as
+    they came would be walked around by `/pty;x`, `/%70ty` or `//pty`.
+    """
+    path = path.partition(b";")[0]
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    while b"//" in path:
+        path = path.replace(b"//", b"/")
+    return path.rstrip(b"/") or b"/"
