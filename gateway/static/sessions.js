@@ -39,6 +39,11 @@ function add(session) {
   const { element, parts } = card;
   const base = session.base_url ?? location.origin;
   parts.command.textContent = `opencode attach ${base} --password ACCESS_TOKEN`;
+  // Heard alone, a button must tell which session it is about.
+  parts.title.id = `title-${session.id}`;
+  for (const button of element.querySelectorAll("button")) {
+    button.setAttribute("aria-describedby", parts.title.id);
+  }
   element.addEventListener("click", (event) => {
     const button = event.target.closest("[data-action]");
     if (button) ACTIONS[button.dataset.action](card, button);
@@ -126,9 +131,11 @@ create.addEventListener("submit", (event) => {
   const wish = { agent_id: agent.value };
   if (title.value.trim()) wish.title = title.value.trim();
   attempt(create.querySelector("button"), async () => {
-    showCreated(await ask("POST", "/api/sessions", wish));
+    const session = await ask("POST", "/api/sessions", wish);
+    showCreated(session);
     create.reset();
-    await refresh();
+    // It starts while the person copies its token; if it cannot, the list says why.
+    await ask("POST", `/api/sessions/${session.id}/start`).finally(refresh);
   });
 });
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from gateway import api, pages
 from gateway.parts import parts
 from gateway.routing import Place, State
-from tests.support.chromium import chromium_page
+from tests.support.chromium import chromium, profile
 from tests.support.gateway_api import AGENT, PASSWORD, Gateway, gateway
 from tests.support.serving import serve
 
@@ -31,6 +31,17 @@ async def _opencode(request: Request) -> Response:
     return await pages.starting(request)
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Gateway]:
     async with gateway(tmp_path) as served:
@@ -42,8 +53,8 @@ async def served(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture
-async def page(served: Gateway) -> AsyncIterator[Page]:
-    async with serve(served) as url, chromium_page(url) as page:
+async def page(served: Gateway, browser: Browser) -> AsyncIterator[Page]:
+    async with serve(served) as url, profile(browser, url) as page:
         yield page
 
 
@@ -222,16 +233,15 @@ async def test_a_failed_start_can_be_tried_again(page: Page, served: Gateway) ->
 
 
 async def test_without_a_script_the_starting_page_asks_again_by_itself(
-    served: Gateway,
+    page: Page, served: Gateway, browser: Browser
 ) -> None:
-    async with serve(served) as url, chromium_page(url) as scripted:
-        session_id = await _with_session(scripted)
-        cookies = await scripted.context.storage_state()
-        served.directory.places[session_id] = Place(State.STARTING, why="It boots.")
-        async with chromium_page(url, java_script_enabled=False, storage_state=cookies) as page:
-            await page.goto("/")
-            await expect(page.get_by_text("It boots.")).to_be_visible()
+    session_id = await _with_session(page)
+    served.directory.places[session_id] = Place(State.STARTING, why="It boots.")
+    options = {"java_script_enabled": False, "storage_state": await page.context.storage_state()}
+    async with profile(browser, page.url.partition("/gateway")[0], **options) as plain:
+        await plain.goto("/")
+        await expect(plain.get_by_text("It boots.")).to_be_visible()
 
-            served.directory.places[session_id] = Place(State.READY)
+        served.directory.places[session_id] = Place(State.READY)
 
-            await expect(page.get_by_text("OpenCode", exact=True)).to_be_visible()
+        await expect(plain.get_by_text("OpenCode", exact=True)).to_be_visible()
