@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -97,13 +97,13 @@ class StreamedAnswer:
 
 async def _json(request: Request) -> object:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST_BODY_BYTES:
-            raise GatewayError("body_too_large", "A prompt may have 1 MiB.")
     try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _LONGEST_BODY_BYTES:
+                raise GatewayError("body_too_large", "A prompt may have 1 MiB.")
         return json.loads(body)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, ClientDisconnect):
         raise GatewayError("invalid_json", "The body is not valid JSON in UTF-8.") from None
 
 
