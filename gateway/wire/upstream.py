@@ -43,7 +43,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
         if self._receiver is not None:
@@ -119,14 +118,12 @@ class Pool:
             _, connection = await loop.create_connection(
                 lambda: UpstreamConnection(self), self._host, self._port, ssl=self._tls or None
             )
-        if connection.transport.is_closing():
-            raise ConnectionAbortedError(f"{self.name} went while it was being connected to")
-        return connection
-
-    def opened(self, connection: UpstreamConnection) -> None:
-        self._open.add(connection)
-        if self._closed:
+        if self._closed or connection.transport.is_closing():
             connection.abort()
+            raise ConnectionAbortedError(f"{self.name} went while it was being connected to")
+        # Not when it is made: uvloop does not tell of the loss of one whose making was cancelled.
+        self._open.add(connection)
+        return connection
 
     def lost(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)
