@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 
+import anyio
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -55,7 +56,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Starlette:
 async def prepare(settings: Settings) -> None:
     """Make folder and database what this version needs. Raises SettingsError."""
     try:
-        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await anyio.Path(settings.state).mkdir(mode=0o700, parents=True, exist_ok=True)
         await upgrade(settings.database_url, "orchestrator")
     except (MigrationError, OSError) as error:
         raise SettingsError(str(error)) from error

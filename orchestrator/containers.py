@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 PORT = 4096
+WORKSPACE = "/workspace"
 
 
 class State(StrEnum):
@@ -96,7 +97,8 @@ class Address:
 class Observation:
     """One container as its engine describes it now.
 
-    `boot` differs between two starts of one container; `end` says in words how it ended.
+    `boot` differs between two starts of one container; `end` says in words how it ended;
+    `workspace` is the folder OpenCode is started in, as OpenCode sees it.
     """
 
     session_id: str
@@ -107,6 +109,7 @@ class Observation:
     boot: str
     address: Address | None = None
     end: str = ""
+    workspace: str = WORKSPACE
 
 
 @dataclass(frozen=True, slots=True)

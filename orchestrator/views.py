@@ -43,11 +43,12 @@ def _reach(record: Record, key: bytes) -> dict[str, Any]:
     """Where it answers and with which password: only while it does."""
     live = record.live
     if record.state is not State.READY or live is None or live.address is None:
-        return {"address": None, "credential": None}
+        return {"address": None, "credential": None, "workspace": None}
     return {
         "address": {"host": live.address.host, "port": live.address.port},
         "credential": {
             "username": opencode.USERNAME,
             "password": opencode.password(key, live.nonce),
         },
+        "workspace": live.workspace,
     }

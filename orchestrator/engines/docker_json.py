@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator.containers import (
     PORT,
+    WORKSPACE,
     Address,
     Environment,
     Limits,
@@ -29,9 +30,9 @@ SESSION = "opencode-gateway.session"
 _GENERATION = "opencode-gateway.generation"
 _NONCE = "opencode-gateway.nonce"
 _FINGERPRINT = "opencode-gateway.config"
-_WORKSPACE = "/workspace"
 _USER = 1000
 _LAUNCHER = "opencode-gateway/start"
+_KILLED = 128 + 9
 # Raised when containers are to be made differently, so that old ones are replaced.
 _SHAPE = 1
 
@@ -69,7 +70,7 @@ def configuration(place: Place, spec: Spec, image: Mapping[str, Any]) -> dict[st
     return {
         "Image": spec.image,
         "User": f"{_USER}:{_USER}",
-        "WorkingDir": _WORKSPACE,
+        "WorkingDir": WORKSPACE,
         "Entrypoint": ["/bin/sh", f"/{_LAUNCHER}"],
         "Cmd": [*(own.get("Entrypoint") or []), *(own.get("Cmd") or [])],
         "ExposedPorts": {f"{PORT}/tcp": {}},
@@ -89,7 +90,7 @@ def _host_configuration(place: Place, spec: Spec) -> dict[str, Any]:
         "NetworkMode": place.network,
         "PortBindings": published if place.reach == "port" else {},
         "ExtraHosts": ["host.docker.internal:host-gateway"],
-        "Mounts": [{"Type": "volume", "Source": name_of(spec.session_id), "Target": _WORKSPACE}],
+        "Mounts": [{"Type": "volume", "Source": name_of(spec.session_id), "Target": WORKSPACE}],
         # As process 1, OpenCode ignores SIGTERM and reaps nobody: it gets an init.
         "Init": True,
         "Memory": spec.limits.memory_bytes,
@@ -132,9 +133,10 @@ def _address(place: Place, session_id: str, shown: Mapping[str, Any]) -> Address
 def _end(state: Mapping[str, Any], memory_bytes: int) -> str:
     if state["Status"] == "created":
         return f"It was never started. {state['Error']}".strip()
-    if state["OOMKilled"]:
-        return f"It was killed because it used all its memory ({memory_bytes >> 20} MiB)."
     code = state["ExitCode"]
+    # Docker's mark is also set when a child alone was killed and the server went on.
+    if state["OOMKilled"] and code == _KILLED:
+        return f"It was killed because it used all its memory ({memory_bytes >> 20} MiB)."
     if code > 128:
         return f"It was ended by signal {code - 128}."
     return f"It ended by itself with exit code {code}."
@@ -142,10 +144,10 @@ def _end(state: Mapping[str, Any], memory_bytes: int) -> str:
 
 def volume_archive() -> bytes:
     """Folders in the volume that OpenCode's user owns, whatever the image made of its root."""
-    home = f"{_WORKSPACE[1:]}/.home"
+    home = f"{WORKSPACE[1:]}/.home"
     return _archive(
         [
-            (_folder(_WORKSPACE[1:], 0o755), b""),
+            (_folder(WORKSPACE[1:], 0o755), b""),
             (_folder(home, 0o700), b""),
             # The home lies in the workspace, which may be a repository: it is none of its files.
             (_file(f"{home}/.gitignore", 0o644), b"*\n"),
@@ -158,7 +160,7 @@ def secrets_archive(environment: Environment) -> bytes:
 
     So no secret is in Docker's own view of the container, and none stays in its file system.
     """
-    values = {"HOME": f"{_WORKSPACE}/.home", **environment.values}
+    values = {"HOME": f"{WORKSPACE}/.home", **environment.values}
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
     script = f'rm -f "$0"\n{exports}exec "$@"\n'.encode()
     folder, _, _ = _LAUNCHER.partition("/")

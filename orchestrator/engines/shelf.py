@@ -55,7 +55,7 @@ class Shelf:
         (home / ".gitignore").write_text("*\n", "utf-8")
         note = _Note(spec.session_id, spec.nonce, spec.fingerprint)
         self._write(note)
-        return _observed(note)
+        return _observed(note, self._volumes)
 
     def start(self, session_id: str, environment: Environment) -> Observation:
         self.check()
@@ -69,7 +69,7 @@ class Shelf:
         end = "It ended as soon as it was started." if process is None else ""
         note = replace(note, process=process, port=port, end=end)
         self._write(note)
-        return _observed(note)
+        return _observed(note, self._volumes)
 
     def stop(self, session_id: str) -> None:
         note = self._read(session_id)
@@ -93,7 +93,7 @@ class Shelf:
             end = reap(note.process.pid) or "It ended while nobody was watching."
             note = replace(note, process=None, end=end)
             self._write(note)
-        return None if note is None else _observed(note)
+        return None if note is None else _observed(note, self._volumes)
 
     def find_all(self) -> list[Observation]:
         found = [self.find(path.stem) for path in self._notes.glob("*.json")]
@@ -150,7 +150,7 @@ class Shelf:
         draft.replace(self._note(note.session_id))
 
 
-def _observed(note: _Note) -> Observation:
+def _observed(note: _Note, volumes: Path) -> Observation:
     process = note.process
     return Observation(
         session_id=note.session_id,
@@ -161,6 +161,7 @@ def _observed(note: _Note) -> Observation:
         boot="" if process is None else f"{process.pid}.{process.born}",
         address=None if process is None else Address("127.0.0.1", note.port),
         end=note.end,
+        workspace=str(volumes / note.session_id),
     )
 
 

@@ -7,7 +7,7 @@ happens in between. The contract tests run against it too, which keeps it honest
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -20,6 +20,7 @@ from tests.orchestrator.fake_opencode import FakeOpenCode, Manner
 class FakeContainer:
     seen: Observation
     server: FakeOpenCode | None = None
+    lines: list[str] = field(default_factory=list)
 
 
 class FakeEngine:
@@ -27,7 +28,8 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.containers: dict[str, FakeContainer] = {}
-        self.volumes: set[str] = set()
+        self.volumes: dict[str, bool] = {}
+        """Each volume, and whether something has been written to it."""
         self.calls: Counter[str] = Counter()
         self.manner = Manner.HEALTHY
         self.answers = True
@@ -84,7 +86,7 @@ class FakeEngine:
 
     async def create(self, spec: Spec) -> Observation:
         await self._called("create")
-        self.volumes.add(spec.session_id)
+        self.volumes.setdefault(spec.session_id, False)
         container_id = f"container-{self.calls['create']}"
         seen = Observation(
             spec.session_id, container_id, spec.nonce, spec.fingerprint, running=False, boot=""
@@ -104,6 +106,11 @@ class FakeEngine:
         container.seen = replace(
             container.seen, running=True, boot=f"boot-{self._boots}", address=address, end=""
         )
+        container.lines = self._printed(session_id, environment)
+        if "END_WITH" in environment.values:
+            await self._halt(
+                session_id, f"It ended by itself with exit code {environment.values['END_WITH']}."
+            )
         return container.seen
 
     async def stop(self, session_id: str) -> None:
@@ -117,7 +124,7 @@ class FakeEngine:
 
     async def remove_volume(self, session_id: str) -> None:
         await self._called("remove_volume")
-        self.volumes.discard(session_id)
+        self.volumes.pop(session_id, None)
 
     async def find(self, session_id: str) -> Observation | None:
         await self._called("find")
@@ -130,7 +137,7 @@ class FakeEngine:
 
     async def last_lines(self, session_id: str) -> list[str]:
         await self._called("last_lines")
-        return ["\x1b[31mthe key sk-secret was refused\x1b[0m"]
+        return self.containers[session_id].lines
 
     async def events(self) -> AsyncGenerator[str | None, None]:
         await self._called("events")
@@ -144,6 +151,12 @@ class FakeEngine:
     async def aclose(self) -> None:
         for session_id in list(self.containers):
             await self._halt(session_id, "")
+
+    def _printed(self, session_id: str, environment: Environment) -> list[str]:
+        """What the contract tests' program prints."""
+        before, self.volumes[session_id] = self.volumes[session_id], True
+        greeting = f"started with {environment.values.get('GREETING')}"
+        return [greeting, *(["seen before"] if before else []), "workspace writable", "*"]
 
     async def _called(self, method: str) -> None:
         self.calls[method] += 1

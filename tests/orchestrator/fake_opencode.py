@@ -23,6 +23,7 @@ class FakeOpenCode:
     def __init__(self, password: str) -> None:
         self.manner = Manner.HEALTHY
         self.asked: list[str] = []
+        self.address = Address("127.0.0.1", 0)
         self._expected = "Basic " + base64.b64encode(f"opencode:{password}".encode()).decode()
         self._writers: set[asyncio.StreamWriter] = set()
 

@@ -21,7 +21,7 @@ async def test_ensure_makes_a_container_that_answers(run: Run, engine: FakeEngin
         record = await supervisor.ensure(order(), force=False)
 
     assert (record.state, record.generation, record.container_id) == ("ready", 1, "container-1")
-    assert engine.volumes == {SESSION}
+    assert list(engine.volumes) == [SESSION]
 
 
 async def test_fifty_at_once_make_one_container(run: Run, engine: FakeEngine) -> None:
@@ -103,6 +103,7 @@ async def _kill_when_booting(engine: FakeEngine) -> None:
     with anyio.fail_after(5):
         while SESSION not in engine.containers or not engine.containers[SESSION].seen.running:
             await anyio.lowlevel.checkpoint()
+    engine.containers[SESSION].lines = ["\x1b[31mthe key sk-secret was refused\x1b[0m"]
     await engine.kill(SESSION, "It ended by itself with exit code 7.")
 
 
@@ -201,7 +202,7 @@ async def test_remove_during_a_start_leaves_nothing_behind(run: Run, engine: Fak
         await supervisor.remove(SESSION)
 
         assert supervisor.snapshot() == {"sessions": []}
-    assert (engine.containers, engine.volumes) == ({}, set())
+    assert (engine.containers, engine.volumes) == ({}, {})
 
 
 async def test_while_a_session_is_removed_it_can_not_be_started(

@@ -1,0 +1,60 @@
+"""The real Docker Engine for tests: whether there is one, and its command line for second opinions.
+
+Tests look at containers through the command line and not through our engine, which is what they
+test. Everything made here carries a name of its own and is removed at the end.
+"""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from orchestrator.settings import DEFAULT_IMAGE
+
+_ENVIRON = os.environ  # noqa: TID251 - tests choose their engine by DOCKER_HOST
+ENVIRONMENT = {name: value for name, value in _ENVIRON.items() if name.startswith("DOCKER_")}
+# Prints what it finds, so that a test can ask for it; ends or stays as its environment says.
+PROGRAM = """
+echo "started with $GREETING"
+test -e marker && echo "seen before"
+touch marker && echo "workspace writable"
+cat "$HOME/.gitignore"
+test -z "$END_WITH" || exit "$END_WITH"
+test -z "$EAT_MEMORY" || exec tail /dev/zero
+exec sleep 600
+"""
+
+
+def docker(*arguments: str, given: str | None = None) -> str:
+    """Run one command of Docker's own command line, and return what it prints."""
+    done = subprocess.run(
+        ["docker", *arguments], input=given, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, f"docker {arguments[0]}: {done.stderr}"
+    return done.stdout.strip()
+
+
+def need_docker(image: str = DEFAULT_IMAGE) -> None:
+    """Skip the test without an engine and its image; with REQUIRE_DOCKER=1, fail it."""
+    reason = _missing(image)
+    if reason is None:
+        return
+    if _ENVIRON.get("REQUIRE_DOCKER") == "1":
+        pytest.fail(f"REQUIRE_DOCKER=1, but {reason}")
+    pytest.skip(reason)
+
+
+def _missing(image: str) -> str | None:
+    if shutil.which("docker") is None:
+        return "there is no docker command"
+    command = ["docker", "image", "inspect", image]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except subprocess.TimeoutExpired:
+        return "the Docker Engine does not answer in time"
+    return None if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+
+
+def build(tag: str, dockerfile: str) -> None:
+    docker("build", "-q", "-t", tag, "-", given=dockerfile)

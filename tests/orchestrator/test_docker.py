@@ -1,0 +1,212 @@
+"""What only Docker can do or refuse; the contract that all engines share is in test_engines."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import pytest
+
+from orchestrator.containers import Environment, Limits, Spec, name_of
+from orchestrator.engines.base import EngineError, EngineUnavailable
+from orchestrator.engines.docker import DockerEngine
+from orchestrator.engines.docker_json import Place
+from orchestrator.settings import DEFAULT_IMAGE
+from tests.orchestrator.engines import IMAGE, Bench, docker_bench
+from tests.orchestrator.fake_docker import fake_docker
+from tests.orchestrator.real_docker import ENVIRONMENT, docker, need_docker
+from tests.orchestrator.test_engines import LIMITS, created, ended, printed, started
+
+SECRETS = Environment(
+    {"OPENCODE_SERVER_PASSWORD": "the-password", "OPENAI_API_KEY": "sk-the-token"}, ()
+)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    need_docker()
+    async with docker_bench() as bench:
+        yield bench
+
+
+@pytest.fixture
+def session_id() -> str:
+    return secrets.token_hex(16)
+
+
+def inspected(session_id: str) -> dict[str, Any]:
+    shown: list[dict[str, Any]] = json.loads(docker("inspect", name_of(session_id)))
+    return shown[0]
+
+
+@pytest.mark.docker
+async def test_a_container_may_do_little_and_use_little(bench: Bench, session_id: str) -> None:
+    await started(bench.engine, session_id)
+    shown = inspected(session_id)
+    host = shown["HostConfig"]
+
+    assert (host["Memory"], host["MemorySwap"]) == (LIMITS.memory_bytes, LIMITS.memory_bytes)
+    assert (host["NanoCpus"], host["PidsLimit"], host["Init"]) == (500_000_000, 64, True)
+    assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges"])
+    assert (host["Privileged"], host["PortBindings"], host["Binds"]) == (False, {}, None)
+    assert (shown["Config"]["User"], shown["Config"]["WorkingDir"]) == ("1000:1000", "/workspace")
+
+
+@pytest.mark.docker
+async def test_what_runs_has_no_rights_of_its_own(bench: Bench, session_id: str) -> None:
+    await started(bench.engine, session_id)
+    await printed(bench.engine, session_id, "workspace writable")
+
+    status = docker("exec", name_of(session_id), "cat", "/proc/1/status")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert (fields["CapEff"], fields["CapBnd"], fields["NoNewPrivs"]) == ("0" * 16, "0" * 16, "1")
+    assert fields["Uid"].split() == ["1000"] * 4
+
+
+@pytest.mark.docker
+async def test_secrets_are_neither_in_what_docker_shows_nor_left_in_a_file(
+    bench: Bench, session_id: str
+) -> None:
+    await started(bench.engine, session_id, SECRETS)
+    await printed(bench.engine, session_id, "workspace writable")
+    shown = json.dumps(inspected(session_id)) + docker("diff", name_of(session_id))
+    listed = docker("exec", name_of(session_id), "ls", "-A", "/opencode-gateway")
+
+    assert "sk-the-token" not in shown
+    assert "the-password" not in shown
+    assert listed == ""
+
+
+@pytest.mark.docker
+async def test_labels_and_name_tell_whose_it_is(bench: Bench, session_id: str) -> None:
+    await created(bench.engine, session_id)
+    labels = inspected(session_id)["Config"]["Labels"]
+
+    assert labels["opencode-gateway.managed"] == "true"
+    assert labels["opencode-gateway.session"] == session_id
+    assert labels["opencode-gateway.generation"] == "1"
+
+
+@pytest.mark.docker
+async def test_an_image_that_is_not_there_is_named(bench: Bench) -> None:
+    with pytest.raises(EngineError, match=r"^The image no-such:image is not on this machine\."):
+        await bench.engine.fingerprint("no-such:image", LIMITS)
+
+
+@pytest.mark.docker
+async def test_a_strangers_container_of_the_same_name_is_refused_in_words(
+    bench: Bench, session_id: str
+) -> None:
+    docker("create", "--name", name_of(session_id), IMAGE)
+    try:
+        with pytest.raises(EngineError, match="is taken by a container that this gateway did not"):
+            await created(bench.engine, session_id)
+        await bench.engine.remove(session_id)
+        assert inspected(session_id)["State"]["Status"] == "created"
+    finally:
+        docker("rm", name_of(session_id))
+        docker("volume", "rm", name_of(session_id))
+
+
+@pytest.mark.docker
+async def test_a_leftover_of_ours_makes_way(bench: Bench, session_id: str) -> None:
+    first = await started(bench.engine, session_id)
+    second = await created(bench.engine, session_id)
+
+    assert (second.running, second.container_id != first.container_id) == (False, True)
+
+
+@pytest.mark.docker
+async def test_a_container_that_eats_all_its_memory_says_so(bench: Bench, session_id: str) -> None:
+    await started(bench.engine, session_id, Environment({"EAT_MEMORY": "1"}, ()))
+
+    seen = await ended(bench.engine, session_id)
+    assert seen.end == "It was killed because it used all its memory (256 MiB)."
+
+
+@pytest.mark.docker
+async def test_limits_image_and_network_are_what_a_container_is_made_of(bench: Bench) -> None:
+    before = await bench.engine.fingerprint(IMAGE, LIMITS)
+    assert await bench.engine.fingerprint(IMAGE, LIMITS) == before
+    assert await bench.engine.fingerprint(IMAGE, Limits(1 << 30, 0.5, 64)) != before
+    assert await bench.engine.fingerprint(DEFAULT_IMAGE, LIMITS) != before
+
+
+@pytest.mark.docker
+async def test_a_hand_restarted_container_lacks_its_secrets_and_ends(
+    bench: Bench, session_id: str
+) -> None:
+    await started(bench.engine, session_id)
+    await printed(bench.engine, session_id, "workspace writable")
+    docker("restart", "-t", "0", name_of(session_id))
+
+    assert "exit code 2" in (await ended(bench.engine, session_id)).end
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(("reach", "host"), [("name", "agent_"), ("port", "127.0.0.1")])
+async def test_other_ways_to_reach_a_container(
+    bench: Bench, session_id: str, reach: str, host: str
+) -> None:
+    place = bench.engine._place  # type: ignore[attr-defined]
+    engine = DockerEngine(ENVIRONMENT, Place(place.deployment, place.network, reach))
+    seen = await started(engine, session_id)
+    await engine.aclose()
+
+    assert seen.address is not None
+    assert seen.address.host.startswith(host)
+    assert (seen.address.port == 4096) == (reach == "name")
+
+
+def engine_at(address: str) -> DockerEngine:
+    return DockerEngine({"DOCKER_HOST": address}, Place("ours", "network", "ip"))
+
+
+async def test_an_engine_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    engine = engine_at(f"unix://{tmp_path}/none.sock")
+    with pytest.raises(EngineUnavailable, match=r"does not answer .* Is it running"):
+        await engine.ping()
+    await engine.aclose()
+
+
+async def test_an_engine_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.engines.docker._PING_TIMEOUT_S", 0.2)
+    async with fake_docker(tmp_path, status=None) as address:
+        engine = engine_at(address)
+        with pytest.raises(EngineUnavailable, match="does not answer in time"):
+            await engine.ping()
+    # Its thread is still reading, until the connection ends with the engine.
+    await anyio.to_thread.run_sync(engine._clients._threads.shutdown)
+    await engine.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "told"),
+    [
+        (500, "write /x: no space left on device", "The Docker Engine's disk is full."),
+        (400, "Minimum memory limit allowed is 6MB.", "refused: Minimum memory limit"),
+    ],
+)
+async def test_what_docker_refuses_is_told_in_words(
+    tmp_path: Path, status: int, message: str, told: str
+) -> None:
+    async with fake_docker(tmp_path, status, message) as address:
+        engine = engine_at(address)
+        with pytest.raises(EngineError, match=told):
+            await engine.create(Spec("5" * 32, 1, "image", LIMITS, "nonce", "made"))
+        await engine.aclose()
+
+
+async def test_a_stream_of_events_that_ends_is_told(tmp_path: Path) -> None:
+    async with (
+        fake_docker(tmp_path, 200) as address,
+        aclosing(engine_at(address).events()) as events,
+    ):
+        assert await anext(events) is None
+        with pytest.raises(EngineUnavailable):
+            await anext(events)

@@ -1,0 +1,86 @@
+"""What the gateway may ask for, and the sentence for each thing it may not."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.containers import Limits
+from orchestrator.errors import OrchestratorError
+from orchestrator.orders import Allowed, read_order
+
+ALLOWED = Allowed(("standard", "other"), Limits(2 << 30, 1.0, 512))
+AGENT = {"id": "a" * 32, "provider": "anthropic"}
+BODY: dict[str, Any] = {"session_id": "5" * 32, "agent": AGENT, "token": "sk"}
+
+
+def test_what_is_not_named_is_the_standard() -> None:
+    order, force = read_order(BODY, ALLOWED)
+
+    assert (order.image, order.limits, force) == ("standard", ALLOWED.limits, False)
+    assert "sk" not in repr(order)
+
+
+def test_what_is_named_counts() -> None:
+    agent = {**AGENT, "image": "other", "model": "m"}
+    limits = {"memory_bytes": 1 << 30, "cpus": 2.5, "pids": None}
+    order, force = read_order({**BODY, "agent": agent, "limits": limits, "force": True}, ALLOWED)
+
+    assert (order.image, order.agent.model, force) == ("other", "m", True)
+    assert order.limits == Limits(1 << 30, 2.5, 512)
+
+
+def with_agent(**fields: Any) -> dict[str, Any]:
+    return {**BODY, "agent": {**AGENT, **fields}}
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ([], "The body"),
+        ({**BODY, "session_id": "5" * 31}, "session_id"),
+        ({**BODY, "session_id": "../../etc/passwd"}, "session_id"),
+        ({**BODY, "session_id": "A" * 32}, "session_id"),
+        ({**BODY, "session_id": 5}, "session_id"),
+        ({**BODY, "agent": None}, "agent"),
+        ({**BODY, "token": "two\nlines"}, "token"),
+        ({**BODY, "token": ""}, "token"),
+        ({**BODY, "token": "x" * 5000}, "token"),
+        ({**BODY, "force": "yes"}, "force"),
+        ({**BODY, "limits": []}, "limits"),
+        ({**BODY, "limits": {"memory_bytes": 1}}, "limits.memory_bytes"),
+        ({**BODY, "limits": {"memory_bytes": 1.5e9}}, "limits.memory_bytes"),
+        ({**BODY, "limits": {"cpus": float("nan")}}, "limits.cpus"),
+        ({**BODY, "limits": {"cpus": True}}, "limits.cpus"),
+        ({**BODY, "limits": {"pids": -1}}, "limits.pids"),
+        (with_agent(provider="nobody"), "agent.provider"),
+        (with_agent(base_url="ftp://h"), "agent.base_url"),
+        (with_agent(base_url="http://[::"), "agent.base_url"),
+        (with_agent(provider="openai-compatible"), "base_url and model"),
+    ],
+)
+def test_what_is_wrong_is_named(body: Any, named: str) -> None:
+    with pytest.raises(OrchestratorError) as caught:
+        read_order(body, ALLOWED)
+
+    assert (caught.value.code, named in caught.value.message) == ("invalid_request", True)
+
+
+def test_an_image_that_is_not_listed_is_not_allowed() -> None:
+    with pytest.raises(OrchestratorError) as caught:
+        read_order(with_agent(image="evil:latest"), ALLOWED)
+
+    assert (caught.value.code, caught.value.status) == ("image_not_allowed", 403)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys([*BODY, "limits", "force"], JSON)))
+def test_no_body_at_all_is_a_mistake_of_ours(body: dict[str, Any]) -> None:
+    with pytest.raises(OrchestratorError):
+        read_order(body, ALLOWED)
