@@ -195,6 +195,7 @@ class Directory:
             upstream=_upstream(view, known),
             retry_at=None if wait is None else now + wait,
             retry_after_s=wait,
+            workspace=view.get("workspace"),
         )
 
     def _forget(self, session_id: str) -> None:

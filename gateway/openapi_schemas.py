@@ -71,9 +71,13 @@ _SESSION: _Json = {
     "created_at": _TIME,
     "since": {**_TIME, "description": "How long it has been in this state."},
     "phase": {"type": "string", "enum": ["queued", "creating", "booting", "checking"]},
+    "open_path": {
+        "type": "string",
+        "description": "Where OpenCode's web UI shows the workspace, while it is ready.",
+    },
     "retry_after_s": {"type": "number", "description": "When it may start again by itself."},
 }
-_ALWAYS = [name for name in _SESSION if name not in ("phase", "retry_after_s")]
+_ALWAYS = [name for name in _SESSION if name not in ("open_path", "phase", "retry_after_s")]
 
 SCHEMAS: dict[str, _Json] = {
     "Error": _object(

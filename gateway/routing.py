@@ -40,7 +40,8 @@ class Upstream:
 class Place:
     """Where a session lives. `upstream` is there exactly while the state is ready.
 
-    `retry_at` is when a failed container may be tried again, in seconds of the monotonic clock.
+    `workspace` is the folder OpenCode works in, known while it is ready; `retry_at` is when a
+    failed container may be tried again, in seconds of the monotonic clock.
     """
 
     state: State
@@ -51,6 +52,7 @@ class Place:
     upstream: Upstream | None = None
     retry_at: float | None = None
     retry_after_s: float | None = None
+    workspace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

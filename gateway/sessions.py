@@ -3,6 +3,7 @@
 For the API and the commands. It knows no HTTP and starts no container.
 """
 
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -59,11 +60,18 @@ def to_json(session: Session, place: Place, base_url: str, now: float) -> dict[s
         "created_at": rfc3339(session.created_at),
         "since": rfc3339(place.since or session.created_at),
     }
+    if place.workspace is not None:
+        shown["open_path"] = open_path(place.workspace)
     if place.phase is not None:
         shown["phase"] = place.phase
     if place.retry_at is not None:
         shown["retry_after_s"] = round(max(0.0, place.retry_at - now), 1)
     return shown
+
+
+def open_path(workspace: str) -> str:
+    """Where OpenCode's web UI shows this folder; its front page knows none until one is added."""
+    return f"/{urlsafe_b64encode(workspace.encode()).decode().rstrip('=')}/session"
 
 
 def _chosen(agents: Sequence[Agent], agent_id: str | None) -> Agent:

@@ -29,7 +29,7 @@ async function look() {
     // A gateway that restarts is back in a moment; the figures go on meanwhile.
     return;
   }
-  if (view.state === "ready") return openSession();
+  if (view.state === "ready") return openSession(view);
   if (view.state !== state) enter(view);
   phase = view.phase ?? phase;
   show(view);
@@ -41,9 +41,11 @@ function enter(view) {
   state = view.state;
 }
 
-function openSession() {
-  // Served in place of another page, this one is left by asking for that page again.
-  if (location.pathname === "/gateway/starting") location.replace("/");
+function openSession(view) {
+  // Served in place of another page, this one is left by asking for that page again; from the
+  // front page it goes on to the workspace, since OpenCode's own front page would know none yet.
+  const front = ["/", "/gateway/starting"].includes(location.pathname);
+  if (front) location.replace(view.open_path ?? "/");
   else location.reload();
 }
 
