@@ -15,7 +15,10 @@ HEALTH = frozenset((b"/global/health", b"/api/health"))
 EVENTS = frozenset((b"/event", b"/global/event", b"/api/event"))
 # The clients send `auth_token` only where they cannot set a header.
 _PTY = re.compile(rb"(?:/api)?/pty/([^/]+)/(connect|connect-token)")
-_BOUND = re.compile(rb"/((?:ses|per|que|pty|wrk|job)_[^/]+)")
+# Only where an API path has it: the web UI's own addresses name conversations too, behind a folder.
+_BOUND = re.compile(
+    rb"(?:/api)?(?:/experimental)?/[a-z]+/((?:ses|per|que|pty|wrk|job)_[^/]+)", re.IGNORECASE
+)
 _CREATES = re.compile(rb"(?:/api)?/session(?:/[^/]+/fork)?")
 # On the shared service these act on everybody: its shell and files, its settings, its life. Dot
 # segments mean nothing to OpenCode, but may to a proxy before it.
@@ -41,7 +44,7 @@ def terminal(path: bytes) -> tuple[str, str] | None:
 
 def bound_id(path: bytes) -> str | None:
     """Return the id in the path that exists on one upstream only, such as a conversation's."""
-    match = _BOUND.search(_as_routed(path))
+    match = _BOUND.match(_as_routed(path))
     return match[1].decode("latin-1") if match else None
 
 

@@ -117,7 +117,8 @@ def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_ag
         return Refuse("session_removing")
     if place.state is State.FAILED and shared:
         return fallback(ask, "container_failed", shared=shared)
-    if ask.navigation:
+    # The page that shows a start asks on by cookie or Basic, which a query's token does not give.
+    if ask.navigation and caller.via != "query":
         return ShowStart()
     return Hold(briefly=ask.method == b"GET" and ask.path in opencode.HEALTH)
 

@@ -65,6 +65,13 @@ def test_what_exists_on_one_upstream_only_is_found_in_the_path(
 
 
 @pytest.mark.parametrize(
+    "path", [b"/L3dvcmtzcGFjZQ/session/ses_1", b"/server/aHR0cDovLzEyNy4w/session/ses_1"]
+)
+def test_the_web_uis_own_addresses_are_bound_to_nothing(path: bytes) -> None:
+    assert opencode.bound_id(path) is None
+
+
+@pytest.mark.parametrize(
     ("method", "path", "creates"),
     [
         (b"POST", b"/session", True),
