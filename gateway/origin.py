@@ -17,4 +17,6 @@ def is_foreign(head: RequestHead, public_authority: bytes) -> bool:
     if not origins:
         return head.noted(b"sec-fetch-site") not in ([], [b"same-origin"], [b"none"])
     authority = origins[0].partition(b"://")[2].lower()
-    return len(origins) > 1 or authority not in (head.host.lower(), public_authority)
+    if len(origins) > 1 or not authority:
+        return True
+    return authority not in (head.host.lower(), public_authority)

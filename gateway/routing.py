@@ -62,7 +62,6 @@ class Ask:
     method: bytes
     path: bytes
     navigation: bool = False
-    ticketed: bool = False
     on_shared: bool = False
 
 

@@ -1,0 +1,53 @@
+"""When a request comes from another site's page."""
+
+import pytest
+
+from gateway.origin import is_foreign
+from gateway.wire.head import HeadLimits, RequestHead, parse_request
+
+PUBLIC = b"gw.example"
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+
+def head(lines: bytes, method: bytes = b"POST", host: bytes = b"127.0.0.1:8000") -> RequestHead:
+    raw = method + b" / HTTP/1.1\r\nHost: " + host + b"\r\n" + lines + b"\r\n"
+    return parse_request(raw, HeadLimits())
+
+
+@pytest.mark.parametrize(
+    ("lines", "foreign"),
+    [
+        (b"", False),
+        (b"Origin: http://127.0.0.1:8000\r\n", False),
+        (b"Origin: https://gw.example\r\n", False),
+        (b"Origin: https://GW.example\r\n", False),
+        (b"Origin: https://evil.example\r\n", True),
+        (b"Origin: https://gw.example.evil\r\n", True),
+        (b"Origin: https://evil-gw.example\r\n", True),
+        (b"Origin: https://gw.example:8443\r\n", True),
+        (b"Origin: http://127.0.0.1\r\n", True),
+        (b"Origin: null\r\n", True),
+        (b"Origin: \r\n", True),
+        (b"Origin: gw.example\r\n", True),
+        (b"Origin: https://gw.example\r\nOrigin: https://evil.example\r\n", True),
+        (b"Sec-Fetch-Site: same-origin\r\n", False),
+        (b"Sec-Fetch-Site: none\r\n", False),
+        (b"Sec-Fetch-Site: same-site\r\n", True),
+        (b"Sec-Fetch-Site: cross-site\r\n", True),
+        (b"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n", True),
+    ],
+)
+@pytest.mark.parametrize("acts", ["writes", "upgrades"])
+def test_what_acts_must_come_from_here(lines: bytes, foreign: bool, acts: str) -> None:
+    asked = head(lines) if acts == "writes" else head(UPGRADE + lines, b"GET")
+
+    assert is_foreign(asked, PUBLIC) is foreign
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS"])
+def test_what_only_reads_may_come_from_anywhere(method: bytes) -> None:
+    assert not is_foreign(head(b"Origin: https://evil.example\r\n", method), PUBLIC)
+
+
+def test_empty_host_is_no_origins() -> None:
+    assert is_foreign(head(b"Origin: null\r\n", host=b""), PUBLIC)

@@ -1,0 +1,102 @@
+"""The front's own answers: their codes, statuses and headers."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway import refusals
+from gateway.errors import STATUS
+from gateway.routing import Place, State
+from gateway.wire.door import Answer, Failure
+
+
+def told(answer: Answer) -> dict[str, Any]:
+    return dict(json.loads(answer.body))
+
+
+@pytest.mark.parametrize("code", refusals._SENTENCES)
+def test_every_refusal_has_a_status_a_code_and_a_sentence(code: str) -> None:
+    answer = refusals.answer(code)
+    error = told(answer)
+
+    assert answer.status == STATUS[code]
+    assert error["data"]["code"] == code
+    assert error["data"]["message"].endswith(".")
+    assert error["name"] == "".join(word.capitalize() for word in code.split("_"))
+    assert b"Content-Type: application/json\r\n" in answer.headers
+    assert b"Cache-Control: no-store\r\n" in answer.headers
+
+
+def test_nobody_is_asked_to_log_in_the_way_opencode_asks() -> None:
+    answer = refusals.answer("authentication_required")
+
+    assert b'WWW-Authenticate: Basic realm="OpenCode Gateway"\r\n' in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("code", "url"), [("agent_required", "/gateway/agents"), ("session_required", "/gateway/")]
+)
+def test_what_is_missing_can_be_made_somewhere(code: str, url: str) -> None:
+    assert told(refusals.answer(code))["data"]["create_url"] == url
+
+
+@pytest.mark.parametrize(
+    ("place", "retry_after"),
+    [
+        (None, b"5"),
+        (Place(State.FAILED, "No image."), b"5"),
+        (Place(State.FAILED, "No image.", retry_after_s=11.2), b"12"),
+    ],
+)
+def test_absent_container_says_why_and_when_to_come_back(
+    place: Place | None, retry_after: bytes
+) -> None:
+    answer = refusals.answer("conversation_unavailable", place)
+
+    assert answer.status == 503
+    assert b"Retry-After: " + retry_after + b"\r\n" in answer.headers
+    assert told(answer)["data"].get("why") == (place.why if place else None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("unreachable", 502, "upstream_failed"),
+        ("closed", 502, "upstream_failed"),
+        ("invalid", 502, "upstream_failed"),
+        ("timeout", 504, "upstream_timeout"),
+    ],
+)
+def test_silent_upstream_is_told_without_its_address(kind: Any, status: int, code: str) -> None:
+    answer = refusals.no_answer(Failure(kind, "connect to 10.0.0.2 failed"), b"X-Mark: 1\r\n")
+
+    assert (answer.status, told(answer)["data"]["code"]) == (status, code)
+    assert b"10.0.0.2" not in answer.body
+    assert answer.headers.endswith(b"X-Mark: 1\r\n")
+
+
+@pytest.mark.parametrize("status", [400, 408, 414, 431, 500, 501, 505])
+def test_wires_own_refusals_keep_their_status(status: int) -> None:
+    answer = refusals.of_wire(status, "A sentence.")
+
+    assert answer.status == status
+    assert told(answer)["data"]["message"] == "A sentence."
+
+
+def test_redirect_to_the_login_remembers_what_was_wanted() -> None:
+    answer = refusals.redirect("/gateway/login", b"/a?b=1&c=%2F\xff")
+
+    assert answer.status == 303
+    assert b"Location: /gateway/login?next=%2Fa%3Fb%3D1%26c%3D%252F%FF\r\n" in answer.headers
+
+
+def test_any_other_redirect_goes_just_there() -> None:
+    assert b"Location: /gateway/\r\n" in refusals.redirect("/gateway/", b"/a").headers
+
+
+def test_patient_health_looks_like_opencodes() -> None:
+    answer = refusals.starting_but_healthy()
+
+    assert answer.status == 200
+    assert told(answer) == {"healthy": True, "version": refusals.OPENCODE_VERSION}

@@ -1,0 +1,52 @@
+"""Which session a terminal's ticket leads to, and for how long."""
+
+from gateway.tickets import Tickets
+
+
+def test_ticket_leads_to_the_session_that_asked_for_it() -> None:
+    tickets = Tickets()
+    tickets.note("pty_1", "session", now=0.0)
+
+    assert tickets.session_of("pty_1", now=59.9) == "session"
+    assert tickets.session_of("pty_2", now=0.0) is None
+
+
+def test_ticket_expires() -> None:
+    tickets = Tickets()
+    tickets.note("pty_1", "session", now=0.0)
+
+    assert tickets.session_of("pty_1", now=60.0) is None
+
+
+def test_asking_again_renews_a_ticket() -> None:
+    tickets = Tickets()
+    tickets.note("pty_1", "session", now=0.0)
+    tickets.note("pty_1", "session", now=30.0)
+
+    assert tickets.session_of("pty_1", now=80.0) == "session"
+
+
+def test_another_session_cannot_take_a_terminal_over() -> None:
+    tickets = Tickets()
+    tickets.note("pty_1", "session", now=0.0)
+    tickets.note("pty_1", "thief", now=1.0)
+
+    assert tickets.session_of("pty_1", now=2.0) == "session"
+
+
+def test_forgotten_terminal_may_be_anybodys() -> None:
+    tickets = Tickets()
+    tickets.note("pty_1", "session", now=0.0)
+    tickets.note("pty_1", "other", now=61.0)
+
+    assert tickets.session_of("pty_1", now=62.0) == "other"
+
+
+def test_memory_of_tickets_is_bounded() -> None:
+    tickets = Tickets()
+    for number in range(10_001):
+        tickets.note(f"pty_{number}", "session", now=0.0)
+    assert len(tickets._asked) == 10_000
+    tickets.note("pty_new", "session", now=61.0)
+
+    assert list(tickets._asked) == ["pty_new"]
