@@ -1,7 +1,9 @@
 """What must stay true of the files that no program runs."""
 
+import ast
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,41 @@ def test_the_image_that_is_built_is_the_one_that_is_started() -> None:
 
     for file in ("gateway/settings.py", "orchestrator/settings.py", "docker-compose.yml"):
         assert image in (_TOP / file).read_text("utf-8"), file
+
+
+@pytest.mark.parametrize(
+    ("room", "never"),
+    [
+        ("orchestrator", "gateway"),
+        ("migrations", "gateway"),
+        ("gateway", "orchestrator"),
+        ("gateway", "demo"),
+    ],
+)
+def test_a_room_knows_nothing_of_what_stands_above_or_beside_it(room: str, never: str) -> None:
+    """The commands alone may know both packages; they bring them together."""
+    modules = [m for m in (_TOP / room).rglob("*.py") if "cli" not in m.parts]
+
+    offenders = [str(module) for module in modules if never in _imported(module)]
+
+    assert modules
+    assert offenders == []
+
+
+def test_the_data_plane_imports_nothing_else_of_the_gateway() -> None:
+    """It knows bytes, heads and deadlines: no cookie, session or database."""
+    for module in (_TOP / "gateway" / "wire").rglob("*.py"):
+        ours = {name for name in _names(module) if name.split(".")[0] == "gateway"}
+        assert all(name.startswith("gateway.wire") for name in ours), module
+
+
+def _imported(module: Path) -> set[str]:
+    return {name.split(".")[0] for name in _names(module)}
+
+
+def _names(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
