@@ -25,7 +25,7 @@ import orchestrator.settings
 from gateway.cli import logs
 from gateway.cli.environment import CommandError, free_of_secrets
 from gateway.cli.images import ensure_agent_image
-from gateway.cli.serving import bind, serving
+from gateway.cli.serving import bind, local_url, serving
 from gateway.cli.shared import SharedService, kept_running, shared_service
 from gateway.parts import Parts
 from migrations import upgrade
@@ -69,7 +69,7 @@ async def deployed(
         await stack.enter_async_context(serving(orchestrator_config(app), back))
         web = gateway.app.create_app(ours)
         await stack.enter_async_context(serving(gateway.app.serve_config(ours, web), front))
-        await _until_healthy(front.getsockname()[1], shared, say)
+        await _until_healthy(local_url(ours.host, ours.port), shared, say)
         yield Deployment(web.state.parts, engine.name)
 
 
@@ -158,9 +158,9 @@ async def _get_ready(
         )
 
 
-async def _until_healthy(port: int, shared: SharedService | None, say: Say) -> None:
+async def _until_healthy(url: str, shared: SharedService | None, say: Say) -> None:
     """Wait for gateway and orchestrator; without its shared service a deployment is still one."""
-    if not await _answers_in_time(partial(_gateway_answers, port)):
+    if not await _answers_in_time(partial(_gateway_answers, url)):
         raise CommandError(f"The gateway is not healthy after {_HEALTHY_S:.0f} s; see above.")
     if shared is not None and not await _answers_in_time(shared.answers):
         say("The shared service does not answer yet: a session that can't start gets an error.")
@@ -175,9 +175,9 @@ async def _answers_in_time(answers: Callable[[], bool]) -> bool:
     return True
 
 
-def _gateway_answers(port: int) -> bool:
+def _gateway_answers(url: str) -> bool:
     try:
-        told = httpx.get(f"http://127.0.0.1:{port}/gateway/health", timeout=2.0)
+        told = httpx.get(f"{url}/gateway/health", timeout=2.0)
         return bool(told.json()["healthy"] and told.json()["orchestrator"]["connected"])
     except (httpx.HTTPError, ValueError, KeyError):
         return False

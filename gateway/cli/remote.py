@@ -15,6 +15,7 @@ import httpx
 
 from gateway import administration
 from gateway.cli.environment import CommandError, environment
+from gateway.cli.serving import local_url
 from gateway.cli.users import opened
 from gateway.settings import Settings, load_settings
 
@@ -38,7 +39,9 @@ def acting_as(username: str) -> Iterator[Ask]:
     """Yield `ask(method, path, body=None)`, which returns the answer's JSON."""
     settings = load_settings(environment())
     token = anyio.run(partial(_link_token, settings, username))
-    with httpx.Client(base_url=_address(settings), timeout=_TIMEOUT_S) as client:
+    with httpx.Client(
+        base_url=local_url(settings.host, settings.port), timeout=_TIMEOUT_S
+    ) as client:
         entered = _sent(client, "GET", "/gateway/login", params={"token": token})
         # Copied by hand: over TLS the cookie is for TLS only, and this connection is local.
         client.headers["Cookie"] = entered.headers["set-cookie"].partition(";")[0]
@@ -52,11 +55,6 @@ async def _link_token(settings: Settings, username: str) -> str:
     async with opened(settings) as store:
         user = await administration.find_user(store, username)
         return await administration.one_time_link(store, user)
-
-
-def _address(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _ask(client: httpx.Client, method: str, path: str, body: object = None) -> Any:
