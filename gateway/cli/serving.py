@@ -26,7 +26,7 @@ def bind(host: str, port: int, variable: str) -> socket.socket:
 
 
 def local_url(host: str, port: int) -> str:
-    """Where a program on this machine reaches what listens on `host`: nobody connects to 0.0.0.0."""
+    """Where this machine reaches what listens on `host`: nobody connects to 0.0.0.0."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
