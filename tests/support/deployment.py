@@ -90,7 +90,7 @@ def _store(environ: Mapping[str, str]) -> Store:
 async def deployed(state: Path, engine: str, **settings: str) -> AsyncIterator[Deployment]:
     """Run a deployment with this engine (docker or process) while the body runs."""
     environ = {
-        **_ENVIRON,
+        **CLEAN_ENVIRONMENT,
         "STATE": str(state),
         "PORT": "0",
         "ORCHESTRATOR_PORT": "0",
@@ -119,10 +119,7 @@ async def deployed(state: Path, engine: str, **settings: str) -> AsyncIterator[D
 async def running(
     verb: str, environ: Mapping[str, str], log: Path
 ) -> AsyncIterator[tuple[Process, str]]:
-    """Run one of our programs; yields it with the first line that begins with `Open`.
-
-    A program that announces nothing of the kind is waited for until it has opened its output.
-    """
+    """Run one of our programs; yields it with the line by which `up` says that all is up."""
     with log.open("ab") as errors:
         process = await anyio.open_process(
             [str(PROGRAM), verb], env=environ, stdout=PIPE, stderr=errors, start_new_session=True
@@ -176,4 +173,4 @@ _OURS = {
     *("ORCHESTRATOR_DATABASE_URL", "SERVICE_SECRET", "SERVICE_SECRET_FILE", "SHARED_URL", "REACH"),
     *("SHARED_PASSWORD", "SHARED_PASSWORD_FILE", "AGENT_IMAGES", "START_TIMEOUT_S", "LOG_LEVEL"),
 }
-_ENVIRON = {name: value for name, value in environment().items() if name not in _OURS}
+CLEAN_ENVIRONMENT = {name: value for name, value in environment().items() if name not in _OURS}

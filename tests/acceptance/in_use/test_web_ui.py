@@ -65,6 +65,7 @@ async def test_a_container_that_starts_slowly_is_not_taken_for_another_protocols
     page: Page, frank: Desk
 ) -> None:
     """The UI asks for health once, as it loads; after 5 s it would speak OpenCode's next API."""
+    await frank.own("GET", "/session")
     await page.route("**/*", _Cache().answer)
     await page.goto(_WORKSPACE)
     prompt = page.get_by_role("textbox", name="Prompt")
