@@ -125,7 +125,8 @@ def answered(record: Record, live: Observation, timings: Timings, now: datetime)
 
 def start_failed(record: Record, problem: str, why: str, now: datetime) -> Record:
     failures = record.failures + 1
-    wait = timedelta(seconds=wait_after(failures))
+    # To ask an engine that sleeps costs nothing, and it may wake at any moment.
+    wait = timedelta(seconds=wait_after(1 if problem == "engine_unavailable" else failures))
     moved = _moved(record, Event.START_FAILED, why, now)
     return replace(moved, problem=problem, failures=failures, retry_at=now + wait)
 

@@ -5,25 +5,25 @@ Asking an engine or a server takes time, so what comes back is checked against t
 was asked of. This module knows no other session, no HTTP and no SQL.
 """
 
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 import anyio
 
 from orchestrator import lifecycle
 from orchestrator.attempt import Attempt, Spawn, Work
-from orchestrator.containers import Observation, Order, Phase, Record, State
-from orchestrator.engines.base import Engine
+from orchestrator.containers import Observation, Order, Phase, Record, State, Timings
+from orchestrator.engines.base import Engine, EngineError
 from orchestrator.errors import OrchestratorError
+from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Action, Event
 from orchestrator.opencode import NotReady
 from orchestrator.starting import Progress, Starter, StartFailed
 from orchestrator.store import Store
 from orchestrator.views import retry_after_s
 
-logger = logging.getLogger(__name__)
 _PROBE_TIMEOUT_S = 5.0
 _MISSES_ALLOWED = 1
 
@@ -46,12 +46,16 @@ class Owner:
     """One session's record, and the only one who writes it."""
 
     def __init__(self, record: Record, tools: Tools) -> None:
-        self.record = record
         self._tools = tools
+        self._ledger = Ledger(record, tools.store, tools.changed)
         self._lock = anyio.Lock()
         self._attempt: Attempt | None = None
         self._misses = 0
         self._removed = False
+
+    @property
+    def record(self) -> Record:
+        return self._ledger.record
 
     async def ensure(self, order: Order, *, force: bool) -> Record:
         """Return the record once ready; whoever comes during a start shares its outcome."""
@@ -79,7 +83,7 @@ class Owner:
                 if not lifecycle.allows(self.record.state, Event.STOP_ASKED):
                     return self.record
                 live = self.record.live
-                await self._intend(lifecycle.asked_to_stop(self.record, self._tools.now()))
+                await self._ledger.intend(lifecycle.asked_to_stop(self.record, self._tools.now()))
                 await self._dispose(live)
             await self._finish_stop()
             return self.record
@@ -92,7 +96,7 @@ class Owner:
             if self._removed:
                 return
             if not self._is(State.REMOVING):
-                await self._intend(lifecycle.asked_to_remove(self.record, self._tools.now()))
+                await self._ledger.intend(lifecycle.asked_to_remove(self.record, self._tools.now()))
             await self._finish_removal()
 
     async def look(self) -> None:
@@ -109,7 +113,8 @@ class Owner:
     async def verify(self) -> Record:
         """Check now that a ready container answers; if it does not, it is ready no longer."""
         if self._attempt is None:
-            await self.look()
+            with suppress(EngineError):  # while the engine sleeps, the container itself decides
+                await self.look()
             await self.probe(misses_allowed=0)
         return self.record
 
@@ -135,7 +140,7 @@ class Owner:
     def lose_sight(self) -> None:
         """At the orchestrator's own start: what was ready is to be looked at first."""
         if self._is(State.READY):
-            self.record = lifecycle.lost_sight(self.record, self._tools.now())
+            self._ledger.record = lifecycle.lost_sight(self.record, self._tools.now())
 
     def _is(self, state: State) -> bool:
         return self.record.state is state
@@ -156,7 +161,7 @@ class Owner:
         )
 
     def _begin(self, work: Work) -> Attempt:
-        attempt = Attempt(Progress(self._enter))
+        attempt = Attempt(Progress(self._ledger.enter))
         self._attempt = attempt
         self._tools.spawn(lambda: self._run(attempt, work))
         return attempt
@@ -177,7 +182,9 @@ class Owner:
             return
         if self._is(State.REMOVING):
             raise _removing()
-        await self._intend(lifecycle.asked_to_start(self.record, order.image, self._tools.now()))
+        await self._ledger.intend(
+            lifecycle.asked_to_start(self.record, order.image, self._tools.now())
+        )
         async with self._tools.places:
             try:
                 live, timings = await self._tools.starter.start(
@@ -185,7 +192,7 @@ class Owner:
                 )
             except StartFailed as failure:
                 raise await self._start_failed(failure) from failure
-        await self._note(lifecycle.answered(self.record, live, timings, self._tools.now()))
+        await self._answered(live, timings)
 
     async def _settle(self, attempt: Attempt) -> None:
         """Finish what an earlier run or a silent engine left half done."""
@@ -201,8 +208,11 @@ class Owner:
             live = await self._tools.starter.adopt(seen, attempt.progress)
         except StartFailed as failure:
             raise await self._start_failed(failure) from failure
-        timings = self.record.timings
-        await self._note(lifecycle.answered(self.record, live, timings, self._tools.now()))
+        await self._answered(live, self.record.timings)
+
+    async def _answered(self, live: Observation, timings: Timings) -> None:
+        self._misses = 0
+        await self._ledger.note(lifecycle.answered(self.record, live, timings, self._tools.now()))
 
     async def _act(self, action: Action, seen: Observation | None) -> None:
         match action:
@@ -212,7 +222,7 @@ class Owner:
                 if self._attempt is None:  # a start that waits for the lock adopts it itself
                     self._begin(self._settle)
             case Action.MARK_GONE:
-                await self._note(lifecycle.gone(self.record, _end(seen), self._tools.now()))
+                await self._ledger.note(lifecycle.gone(self.record, _end(seen), self._tools.now()))
             case Action.FINISH_STOP:
                 await self._finish_stop()
             case Action.FINISH_REMOVAL:
@@ -224,7 +234,7 @@ class Owner:
         self._misses += 1
         if self._misses > misses_allowed:
             why = f"It stopped answering: {reason.why} It is started again when it is needed."
-            await self._note(lifecycle.fell_silent(self.record, why, self._tools.now()))
+            await self._ledger.note(lifecycle.fell_silent(self.record, why, self._tools.now()))
 
     async def _dispose(self, live: Observation | None) -> None:
         server = live and self._tools.starter.server(live)
@@ -233,13 +243,13 @@ class Owner:
 
     async def _finish_stop(self) -> None:
         await self._tools.engine.stop(self.record.session_id)
-        await self._note(lifecycle.stopped(self.record, self._tools.now()))
+        await self._ledger.note(lifecycle.stopped(self.record, self._tools.now()))
 
     async def _finish_removal(self) -> None:
         session_id = self.record.session_id
         await self._tools.engine.remove(session_id)
         await self._tools.engine.remove_volume(session_id)
-        await self._tools.store.delete(session_id)
+        await self._ledger.erase()
         self._removed = True
         self._tools.removed(session_id)
 
@@ -248,41 +258,12 @@ class Owner:
         failed = lifecycle.start_failed(
             self.record, failure.problem, failure.why, self._tools.now()
         )
-        await self._note(failed)
+        await self._ledger.note(failed)
         return self._failure(phase)
 
     def _abandon(self, error: OrchestratorError) -> None:
         if self._attempt is not None:
             self._attempt.abandon(error)
-
-    def _enter(self, phase: Phase) -> None:
-        self._become(replace(self.record, phase=phase))
-
-    async def _intend(self, record: Record) -> None:
-        """Write down what shall be done, then mean it: what can't be written is not begun."""
-        await self._tools.store.save(record)
-        self._become(record)
-
-    async def _note(self, record: Record) -> None:
-        """What has happened has happened, whether or not it can be written down."""
-        self._become(record)
-        try:
-            await self._tools.store.save(record)
-        except OrchestratorError as error:
-            logger.warning("record not stored session=%s: %s", record.session_id, error.message)
-
-    def _become(self, record: Record) -> None:
-        if record.state is not self.record.state:
-            logger.info(
-                "container %s session=%s generation=%d: %s",
-                record.state,
-                record.session_id,
-                record.generation,
-                record.why,
-            )
-            self._misses = 0
-        self.record = record
-        self._tools.changed(record)
 
 
 def _end(seen: Observation | None) -> str:

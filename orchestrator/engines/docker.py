@@ -4,6 +4,7 @@ docker-py blocks, so each call runs on a worker thread with a client of its own 
 its errors become ours by one table. What is said and what the answers mean is in `docker_json`.
 """
 
+import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from orchestrator.engines.docker_json import Place
 
 T = TypeVar("T")
 Client = Any  # docker-py has no types
+_USUAL_SOCKET = "unix:///var/run/docker.sock"
 _CLIENTS = 8
 _PING_TIMEOUT_S = 3.0
 _LOOK_TIMEOUT_S = 15.0
@@ -35,7 +37,8 @@ class DockerEngine:
     name = "docker"
 
     def __init__(self, environment: Mapping[str, str], place: Place) -> None:
-        self._environment = dict(environment)
+        # Never empty: docker-py would read the program's own environment instead.
+        self._environment = {"DOCKER_HOST": _USUAL_SOCKET, **environment}
         self._place = place
         self._clients: Clients[Client] = Clients(self._connect, _CLIENTS)
 
@@ -131,6 +134,7 @@ class DockerEngine:
 
     def _connect(self) -> Client:
         options = docker.utils.kwargs_from_env(environment=self._environment)
+        _knock(self._environment["DOCKER_HOST"])
         return docker.APIClient(version="auto", timeout=_ACT_TIMEOUT_S, **options)
 
     async def _ask(self, work: Callable[[Client], T], timeout_s: float = _LOOK_TIMEOUT_S) -> T:
@@ -179,7 +183,7 @@ class DockerEngine:
 
     def _translated(self, error: Exception) -> EngineError:
         """The table from Docker's errors to ours; the first row that fits counts."""
-        where = self._environment.get("DOCKER_HOST", "its usual socket")
+        where = self._environment["DOCKER_HOST"]
         if isinstance(error, _Refused):
             said = str(error.explanation or error).strip().rstrip(".")
             if "no space left on device" in said:
@@ -190,6 +194,15 @@ class DockerEngine:
         return EngineUnavailable(
             f"The Docker Engine does not answer ({where}). Is it running, and may this user use it?"
         )
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens. docker-py finds that out too, but leaks its socket then."""
+    _, _, path = address.partition("unix://")
+    if path:
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(_PING_TIMEOUT_S)
+            door.connect(path)
 
 
 def _image(client: Client, image: str) -> Any:

@@ -17,7 +17,10 @@ async def fake_docker(folder: Path, status: int | None, message: str = "") -> As
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            return  # only a knock at the door
         code, body = status, json.dumps({"message": message})
         if b"GET /version " in head:
             code, body = 200, _VERSION

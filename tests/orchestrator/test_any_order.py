@@ -59,6 +59,9 @@ class Run:
         self.engine.answers, self.engine.manner = True, Manner.HEALTHY
         await self.supervisor._look_at_all()
         await self.supervisor._first_starts_settled()
+        for owner in list(self.supervisor._owners.values()):
+            async with owner._lock:
+                pass  # whoever held it has written down what happened
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=10))

@@ -86,6 +86,13 @@ def test_a_failed_start_names_its_next_chance_and_a_good_one_forgets_all_failure
     assert (ready.failures, ready.retry_at, ready.problem) == (0, None, None)
 
 
+def test_an_engine_that_slept_may_be_asked_again_soon() -> None:
+    tired = replace(in_state(State.STARTING), failures=9)
+
+    failed = lifecycle.start_failed(tired, "engine_unavailable", "It sleeps.", NOW)
+    assert failed.retry_at == NOW + timedelta(seconds=1)
+
+
 RESTARTED = replace(SEEN, boot="boot-2")
 REPLACED = replace(SEEN, container_id="c2")
 

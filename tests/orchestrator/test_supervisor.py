@@ -243,6 +243,18 @@ async def test_verify_finds_a_silent_container_and_it_leaves_ready(
         assert (again.state, again.generation) == ("ready", 2)
 
 
+async def test_verify_trusts_the_container_while_the_engine_sleeps(
+    run: Run, engine: FakeEngine
+) -> None:
+    async with run() as supervisor:
+        await supervisor.ensure(order(), force=False)
+        engine.answers = False
+        assert (await supervisor.verify(SESSION)).state is State.READY
+
+        await engine.server(SESSION).close()
+        assert (await supervisor.verify(SESSION)).problem == "container_failed"
+
+
 async def test_one_missed_probe_is_forgiven_and_two_are_not(run: Run, engine: FakeEngine) -> None:
     async with run() as supervisor:
         await supervisor.ensure(order(), force=False)
