@@ -8,6 +8,7 @@ import pytest
 from orchestrator.containers import Limits, Phase, Record, State
 from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.errors import OrchestratorError
+from orchestrator.opencode import NotReady
 from orchestrator.supervisor import Rhythm
 from tests.orchestrator.conftest import SESSION, Clock, Run, order, until_state
 from tests.orchestrator.fake_engine import FakeEngine
@@ -268,22 +269,19 @@ async def test_one_missed_probe_is_forgiven_and_two_are_not(run: Run, engine: Fa
     assert states == ["ready", "failed"]
 
 
-async def test_a_probe_answered_after_a_new_start_is_about_the_old_one_and_ignored(
-    run: Run, engine: FakeEngine
+async def test_a_miss_that_comes_after_a_new_start_is_about_the_old_one_and_ignored(
+    run: Run,
 ) -> None:
-    async with run() as supervisor, anyio.create_task_group() as group:
+    async with run() as supervisor:
+        before = await supervisor.ensure(order(), force=False)
+        await supervisor.stop(SESSION)
         await supervisor.ensure(order(), force=False)
-        server = engine.server(SESSION)
-        server.manner = Manner.MUTE
-        group.start_soon(supervisor._owners[SESSION].probe, 0)
-        with anyio.fail_after(5):
-            while len(server.asked) < 3:
-                await anyio.lowlevel.checkpoint()
-        server.manner = Manner.HEALTHY
-        await supervisor.stop(SESSION)  # closes the server, which the probe notices
-        record = await supervisor.ensure(order(), force=False)
+        owner = supervisor._owners[SESSION]
 
-    assert (record.generation, supervisor.record(SESSION).state) == (2, "ready")
+        await owner._missed(before, NotReady("It was too slow."), misses_allowed=0)
+        assert (owner.record.state, owner.record.generation) == ("ready", 2)
+        await owner._missed(owner.record, NotReady("It was too slow."), misses_allowed=0)
+        assert owner.record.problem == "container_failed"
 
 
 async def test_silent_containers_are_found_without_being_asked_for(
