@@ -17,7 +17,8 @@ from gateway.wire.deadlines import Deadlines
 from gateway.wire.delivery import answered
 from gateway.wire.door import Answer, Client, Decision, Door, Local, Outcome, Relay, Wait
 from gateway.wire.framing import BadFraming, Body, NoBody, request_body
-from gateway.wire.head import BadHead, HeadBuffer, HeadLimits, RequestHead, parse_request
+from gateway.wire.head import BadHead, HeadLimits, RequestHead, parse_request
+from gateway.wire.head_buffer import HeadBuffer
 from gateway.wire.live import Live
 from gateway.wire.local import App, LocalExchange
 from gateway.wire.relay import Exchange

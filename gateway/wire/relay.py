@@ -7,12 +7,12 @@ and retries only what no upstream can have acted on.
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 from gateway.wire.delivery import Delivery, deliver
-from gateway.wire.door import Decision, Failure, Outcome, Relay
+from gateway.wire.door import Failure, Outcome, Relay
 from gateway.wire.framing import BadFraming, Chunked, UntilClose
 from gateway.wire.head import BadHead, RequestHead, ResponseHead, parse_response
+from gateway.wire.talk import ClientSide
 from gateway.wire.tasks import Tasks
 from gateway.wire.tunnel import Tunnel
 from gateway.wire.upstream import UpstreamConnection
@@ -22,34 +22,6 @@ HANDSHAKE_S = 30.0
 _LONGEST_HEAD = 64 * 1024
 # RFC 9110 §9.2.2; PUT and DELETE are left out: OpenCode's have effects that a repeat would double.
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
-
-
-class ClientSide(Protocol):
-    """What an exchange needs of the client's connection."""
-
-    deadline: float | None
-    draining: bool
-    clogged: bool
-
-    def write(self, data: bytes) -> None: ...
-
-    def write_end(self) -> None: ...
-
-    def hold_reading(self, held: bool) -> None: ...
-
-    def send_body(self) -> None:
-        """The upstream is ready: hand over the request's body from here on."""
-        ...
-
-    def become(self, tunnel: Tunnel) -> None: ...
-
-    def decide_again(self, decision: Decision) -> None: ...
-
-    def finished(self, keep_alive: bool) -> None: ...
-
-    def truncated(self, abort: bool) -> None:
-        """The response cannot be completed: close, or reset where only that tells it."""
-        ...
 
 
 class Exchange:
@@ -171,8 +143,6 @@ class Exchange:
         connection.transport.write(
             self._head.for_upstream(relay.target, relay.without, relay.added)
         )
-        if self._client.clogged:
-            connection.transport.pause_reading()
         if self._head.upgrade:
             self._client.deadline = asyncio.get_running_loop().time() + HANDSHAKE_S
         self._client.send_body()

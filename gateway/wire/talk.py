@@ -1,9 +1,13 @@
-"""What a client connection is busy with: an exchange, a tunnel, or our own application.
+"""What a client connection and what it is busy with are to each other.
 
-The one shape that all three have towards the connection. It knows none of them.
+A talk is an exchange, a tunnel, or our own application; the connection knows no more of it than
+this, and an exchange no more of the connection.
 """
 
 from typing import Protocol
+
+from gateway.wire.door import Decision
+from gateway.wire.tunnel import Tunnel
 
 
 class Talk(Protocol):
@@ -24,3 +28,30 @@ class Talk(Protocol):
     def drain(self) -> None: ...
 
     def expire(self) -> None: ...
+
+
+class ClientSide(Protocol):
+    """What an exchange needs of the client's connection."""
+
+    deadline: float | None
+    draining: bool
+
+    def write(self, data: bytes) -> None: ...
+
+    def write_end(self) -> None: ...
+
+    def hold_reading(self, held: bool) -> None: ...
+
+    def send_body(self) -> None:
+        """The upstream is ready: hand over the request's body from here on."""
+        ...
+
+    def become(self, tunnel: Tunnel) -> None: ...
+
+    def decide_again(self, decision: Decision) -> None: ...
+
+    def finished(self, keep_alive: bool) -> None: ...
+
+    def truncated(self, abort: bool) -> None:
+        """The response cannot be completed: close, or reset where only that tells it."""
+        ...

@@ -185,6 +185,29 @@ async def test_client_that_ends_its_side_amid_a_stream_has_left() -> None:
             await script.left.wait()
 
 
+async def test_client_that_leaves_without_reading_on_has_left_at_once() -> None:
+    left = asyncio.Event()
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.head()
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(BLOCK)
+                await writer.drain()
+        finally:
+            left.set()
+
+    async with relaying(script) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+        await reader.head()
+        await until(lambda: served.connection.clogged)
+        writer.write_eof()
+
+        async with asyncio.timeout(1):
+            await left.wait()
+
+
 @pytest.mark.parametrize(
     "upload",
     [

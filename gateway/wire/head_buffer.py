@@ -1,0 +1,45 @@
+"""Collecting a request head from the pieces that a socket gives, within its limits.
+
+Pure. It looks for a head's end and at its size; what a head may be is `head`'s.
+"""
+
+from gateway.wire.head import BadHead, HeadLimits
+
+
+class HeadBuffer:
+    """Collects the bytes of a request head, within `limits`, until it is whole."""
+
+    __slots__ = ("_held", "_limits")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._held = b""
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """Return (a whole head, what follows it), or None while it is not whole."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        # RFC 9112 §2.2: an empty line before the request line is to be ignored.
+        if data[:2] == b"\r\n":
+            data = data[2:]
+        end = data.find(b"\r\n\r\n") + 4
+        if end > self._limits.head_bytes or len(data) > self._limits.head_bytes > end == 3:
+            raise BadHead(*_too_long(data[: self._limits.head_bytes]))
+        if end > 3:
+            return data[:end], data[end:]
+        if b"\n\n" in data:
+            return data, b""  # lines ended by a bare LF: whole, and refused when parsed
+        self._held = data
+        return None
+
+    def clear(self) -> None:
+        self._held = b""
+
+
+def _too_long(data: bytes) -> tuple[int, str]:
+    if b"\r\n" not in data:
+        return 414, "The request line is too long."
+    return 431, "The request head is too long."
