@@ -4,6 +4,7 @@
 clears away every container and volume it leaves. A `Person` came in by link and has a cookie.
 """
 
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -158,12 +159,12 @@ async def _announced(process: Process) -> str:
 def clear_away(state: Path) -> None:
     """Remove the containers and volumes of this folder's deployment, whatever became of it."""
     key = state / "keys" / "orchestrator.key"
-    if not key.exists():
+    if not key.exists() or shutil.which("docker") is None:
         return
     mark = f"label=opencode-gateway.deployment={deployment_mark(key.read_bytes().strip())}"
-    for container in docker("ps", "-aq", "--filter", mark).split():
+    for container in docker("ps", "-aq", "--filter", mark, check=False).split():
         docker("rm", "-f", container, check=False)
-    for volume in docker("volume", "ls", "-q", "--filter", mark).split():
+    for volume in docker("volume", "ls", "-q", "--filter", mark, check=False).split():
         docker("volume", "rm", "-f", volume, check=False)
 
 

@@ -62,7 +62,7 @@ class Services:
 @asynccontextmanager
 async def services(state: Path, **settings: str) -> AsyncIterator[Services]:
     """Run orchestrator and gateway on Docker while the body runs; there is no shared service."""
-    front, back = _free_port(), _free_port()
+    front, back = free_port(), free_port()
     environ = {
         **CLEAN_ENVIRONMENT,
         "STATE": str(state),
@@ -84,7 +84,7 @@ async def services(state: Path, **settings: str) -> AsyncIterator[Services]:
             await anyio.to_thread.run_sync(clear_away, state)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
