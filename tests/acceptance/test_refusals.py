@@ -1,4 +1,4 @@
-"""What is said where a deployment can't have what it needs: one sentence, the right code, no mess."""
+"""What is said where a deployment lacks what it needs: one sentence, the right code, no mess."""
 
 import os
 import subprocess
