@@ -174,7 +174,7 @@ class Directory:
         """Put a view in the place of what was known, unless it is older."""
         session_id: str = view["session_id"]
         known = self.place(session_id)
-        if view["generation"] < known.generation:
+        if view["generation"] < known.generation or _is_looked_for(view, known):
             return
         place = self._place_of(view, known)
         self._places[session_id] = place
@@ -202,6 +202,16 @@ class Directory:
         place = self._places.pop(session_id, None)
         if place is not None and place.upstream is not None:
             place.upstream.pool.close()
+
+
+def _is_looked_for(view: View, known: Place) -> bool:
+    """Whether a restarted orchestrator only looks for what we know to be ready.
+
+    A start has a new generation; the same one `starting` again means that nothing was started, and
+    the streams that go on meanwhile must not be cut.
+    """
+    same = view["generation"] == known.generation
+    return known.upstream is not None and same and view["state"] == State.STARTING
 
 
 def _upstream(view: View, known: Place) -> Upstream | None:

@@ -134,6 +134,19 @@ async def test_late_view_of_an_older_generation_is_ignored() -> None:
         assert fixture.changes == [("s1", State.READY), ("s1", State.STOPPED)]
 
 
+async def test_orchestrator_that_was_restarted_and_looks_around_cuts_nothing() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+        before = fixture.directory.place("s1").upstream
+        fixture.orchestrator.stream.put_nowait(
+            ("snapshot", {"sessions": [view("starting", phase="checking")]})
+        )
+        await fixture.hear("session", view(why="It was found."))
+
+        assert fixture.directory.place("s1").upstream is before
+        assert fixture.changes == [("s1", State.READY), ("s1", State.READY)]
+
+
 async def test_session_missing_from_a_snapshot_is_forgotten() -> None:
     async with following() as fixture:
         await fixture.hear("session", view())
