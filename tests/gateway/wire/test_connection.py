@@ -423,6 +423,23 @@ async def test_shutdown_lets_a_short_answer_finish_and_takes_no_further_request(
         assert len(served.door.heads) == 1
 
 
+async def test_shutdown_amid_an_answer_closes_behind_it() -> None:
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.head()
+        writer.write(OK[:-1])
+        await go_on.wait()
+        writer.write(OK[-1:])
+
+    go_on = asyncio.Event()
+    async with relaying(script) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+        await reader.until(b"\r\n\r\no")
+        served.shut_down()
+        go_on.set()
+
+        assert await reader.rest() == b"k"
+
+
 async def test_request_that_came_before_the_shutdown_closed_is_not_begun() -> None:
     async with relaying(plays(OK)) as served, client(served.port) as (reader, writer):
 
