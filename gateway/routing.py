@@ -54,6 +54,11 @@ class Place:
     retry_after_s: float | None = None
     workspace: str | None = None
 
+    @property
+    def did_not_start(self) -> bool:
+        """Whether its last start failed. One that ran and fell silent may start again at once."""
+        return self.state is State.FAILED and bool(self.retry_after_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -114,7 +119,7 @@ def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_ag
         return ToSession(place.upstream)
     if place.state is State.REMOVING:
         return Refuse("session_removing")
-    if place.state is State.FAILED and shared:
+    if place.did_not_start and shared:
         return fallback(ask, "container_failed", shared=shared)
     # The page that shows a start asks on by cookie or Basic, which a query's token does not give.
     if ask.navigation and caller.via != "query":

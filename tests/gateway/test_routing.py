@@ -72,7 +72,8 @@ ROWS = [(*key, kind, expected) for key, row in TABLE.items() for kind, expected 
 
 
 def place(state: State) -> Place:
-    return Place(state, upstream=UPSTREAM if state is State.READY else None)
+    wait = 5.0 if state is State.FAILED else None
+    return Place(state, upstream=UPSTREAM if state is State.READY else None, retry_after_s=wait)
 
 
 def decide(
@@ -92,6 +93,13 @@ def test_session_is_routed_by_where_it_lives(
     caller: Caller, state: State, shared: bool, kind: str, expected: Route
 ) -> None:
     assert decide(ASKS[kind], caller, place(state), shared=shared) == expected
+
+
+@pytest.mark.parametrize("kind", ASKS)
+def test_container_that_ran_and_fell_silent_is_started_again(kind: str) -> None:
+    silent = Place(State.FAILED, retry_after_s=0.0)
+
+    assert decide(ASKS[kind], SOMEBODY, silent) == WAITS[kind]
 
 
 @pytest.mark.parametrize("state", State)
