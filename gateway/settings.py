@@ -1,10 +1,9 @@
 """What an operator may choose, read once from the environment and checked before anything starts.
 
-Every bad value is a SettingsError whose sentence names the variable and what it may be. This is
-the only reader of the environment in the gateway; it does not know what the values are used for.
+Every bad value is a SettingsError whose sentence names the variable and what it may be. It is
+given the environment as a mapping and does not know what the values are used for.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,10 +60,6 @@ class Settings:
     def secure(self) -> bool:
         """Whether browsers come by TLS, so that cookies may be bound to it."""
         return self.public_url.startswith("https:")
-
-
-def from_environment() -> Settings:
-    return load_settings(os.environ)  # noqa: TID251 - this is the one reader
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

@@ -1,7 +1,7 @@
 """What an operator may choose for the orchestrator, read once and checked before anything starts.
 
-Every bad value is a SettingsError whose sentence names the variable and what it may be. This is
-the only reader of the environment here; it does not know what the values are used for.
+Every bad value is a SettingsError whose sentence names the variable and what it may be. It is
+given the environment as a mapping and does not know what the values are used for.
 """
 
 import os
@@ -54,10 +54,6 @@ class Settings:
     start_timeout_s: float
     log_level: str
     stop_containers_on_exit: bool = False
-
-
-def from_environment() -> Settings:
-    return load_settings(os.environ)  # noqa: TID251 - this is the one reader
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
