@@ -9,6 +9,7 @@ import pytest
 
 from gateway.wire import upstream as upstream_module
 from gateway.wire.door import Answer, Decision, Failure, Wait
+from gateway.wire.tasks import Tasks
 from gateway.wire.upstream import Pool
 from tests.support.wire import (
     DEADLINE_S,
@@ -426,12 +427,14 @@ async def test_connection_that_takes_too_long_is_a_failure_before_any_byte(
 
 async def test_client_leaving_while_a_connection_is_made_leaves_none_behind() -> None:
     with deaf() as nowhere:
-        door = ScriptedDoor(Pool("nowhere", "127.0.0.1", nowhere))
-        async with serving(door) as port:
+        door, tasks = ScriptedDoor(Pool("nowhere", "127.0.0.1", nowhere)), Tasks()
+        async with serving(door, tasks=tasks) as port:
             async with client(port) as (_, writer):
                 writer.write(GET)
-                await until(lambda: bool(door.heads))
+                await until(lambda: bool(tasks._running))
             await within(door.ended.wait())
+            async with asyncio.timeout(1):
+                await until(lambda: not tasks._running)
 
             assert door.failures == []
             assert not door.pool._open  # type: ignore[union-attr]

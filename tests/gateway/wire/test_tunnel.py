@@ -215,6 +215,25 @@ async def test_shutdown_ends_a_tunnel_after_what_was_said() -> None:
         await until(lambda: not served.pool._open)
 
 
+async def test_shutdown_lets_a_slow_client_read_what_was_said() -> None:
+    blocked = asyncio.Event()
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await write_until_blocked(writer)
+        blocked.set()
+        await reader.rest()
+
+    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        await within(blocked.wait())
+        served.shut_down()
+        await until(lambda: not served.pool._open)
+
+        outcome = await served.ended()
+        assert len(await reader.rest()) == outcome.bytes_out
+
+
 async def test_revoked_tunnel_is_cut_on_both_sides() -> None:
     left = asyncio.Event()
 
