@@ -155,7 +155,7 @@ class ClientConnection(ClientSocket):
 
     def _begin(self, head: RequestHead) -> None:
         self._head = head
-        self._outcome = Outcome(head, self._client, self._loop.time())
+        self._outcome = Outcome(head, self._client, monotonic())
         self.deadline = None
         self._on_bytes = self._keep_bytes
         self._body = NoBody()
@@ -288,7 +288,7 @@ class ClientConnection(ClientSocket):
         keep = head is not None and head.keep_alive and not head.has_body and not self.draining
         first, body = answered(answer, head, keep=keep)
         self._outcome.status = answer.status
-        self._outcome.first_byte = self._loop.time()
+        self._outcome.first_byte = monotonic()
         self._outcome.bytes_out = len(body)
         self.write(first + body)
         self._record()
@@ -304,7 +304,7 @@ class ClientConnection(ClientSocket):
 
     def _refuse(self, bad: BadHead) -> None:
         self._head = None
-        self._outcome = Outcome(None, self._client, self._loop.time(), trouble=bad.sentence)
+        self._outcome = Outcome(None, self._client, monotonic(), trouble=bad.sentence)
         self._heads.clear()
         self._early = b""
         self._answer(self._wiring.door.refuse(bad.status, bad.sentence))
@@ -325,7 +325,7 @@ class ClientConnection(ClientSocket):
         self._talk = None
         outcome, self._outcome = self._outcome, None
         if outcome is not None:
-            outcome.ended = self._loop.time()
+            outcome.ended = monotonic()
             self._wiring.door.finished(outcome)
 
     def _next(self) -> None:

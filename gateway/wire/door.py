@@ -82,7 +82,10 @@ Decision = Answer | Local | Relay | Wait
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one request; times in seconds of the loop's clock, sizes in bytes."""
+    """What became of one request; sizes in bytes, times in seconds of `time.monotonic`.
+
+    Not of the loop's clock: uvloop's stands still within an iteration and counts milliseconds.
+    """
 
     head: RequestHead | None
     client: Client

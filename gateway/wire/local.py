@@ -7,6 +7,7 @@ It gives ASGI only what it needs: a decoded body, a scope, back-pressure, and an
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -222,7 +223,7 @@ class LocalExchange:
             lines += self._framing(length, more)
         lines += connection_line(self._head, keeps=self._keeps_client())
         self._outcome.status = status
-        self._outcome.first_byte = asyncio.get_running_loop().time()
+        self._outcome.first_byte = monotonic()
         return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason(status), lines)
 
     def _framing(self, length: int, more: bool) -> bytes:

@@ -7,6 +7,7 @@ and retries only what no upstream can have acted on.
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 
 from gateway.wire.delivery import Delivery, deliver
 from gateway.wire.door import Failure, Outcome, Relay
@@ -192,7 +193,7 @@ class Exchange:
 
     def _note(self, head: ResponseHead) -> None:
         self._outcome.status = head.status
-        self._outcome.first_byte = asyncio.get_running_loop().time()
+        self._outcome.first_byte = monotonic()
 
     def _body_bytes(self, data: bytes) -> None:
         self._pass_on(b"", data)
