@@ -7,6 +7,7 @@ socket's own. It knows no path, cookie or upstream; all of that is behind the `D
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, cast
 
 from uvicorn.config import Config

@@ -169,7 +169,6 @@ class LocalExchange:
 
     async def _wait_until_gone(self) -> None:
         while not self._gone and not self._complete:
-            self._client.hold_reading(False)
             self._arrived.clear()
             await self._arrived.wait()
 
