@@ -43,7 +43,6 @@ class Exchange:
         self._delivery: Delivery | None = None
         self._witness: Witness | None = None
         self._on_upstream: Callable[[bytes], None] = self._head_bytes
-        self._over = False
 
     # What the client's connection calls
 
@@ -77,7 +76,6 @@ class Exchange:
 
     def abandon(self) -> None:
         """The client is gone, or will be answered otherwise: let the upstream go."""
-        self._over = True
         if self._connecting is not None and self._connecting is not asyncio.current_task():
             self._connecting.cancel("the exchange is over")
         self._let_go()
@@ -112,8 +110,6 @@ class Exchange:
             self.upstream_lost()
 
     def upstream_lost(self) -> None:
-        if self._over:
-            return
         if self._response is not None:
             self._outcome.trouble = "upstream gone"
             self._truncate()
@@ -219,7 +215,6 @@ class Exchange:
         if self._witness is not None:
             self._witness.tell(self._response.status)
         upstream = self._detach()
-        self._over = True
         if upstream is not None:
             if reusable and self._response.keep_alive and self._request_done:
                 upstream.give_back()
@@ -234,7 +229,6 @@ class Exchange:
             raise BadHead(502, "The upstream switched to a protocol nobody asked for.")
         self._note(head)
         self._client.deadline = None
-        self._over = True
         line = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + self._relay.mark
         self._client.write(head.for_client(line, self._relay.refuse_cookie))
         tunnel = Tunnel(self._client, upstream, self._outcome)
@@ -248,12 +242,7 @@ class Exchange:
 
     def _fail(self, failure: Failure) -> None:
         """No answer came: ask what to do instead."""
-        if self._over:
-            return
         self._outcome.trouble = failure.reason
-        if self._response is not None:
-            self._truncate()
-            return
         self.abandon()
         self._client.decide_again(self._relay.otherwise(failure))
 
