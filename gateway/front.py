@@ -8,6 +8,7 @@ name and none of their insides: bytes are the wire's, starting is the directory'
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from gateway import opencode, refusals, streams
@@ -147,7 +148,7 @@ class Front:
                 return self._to_shared(question, reason)
             case Hold(briefly):
                 assert session_id is not None
-                return Wait(lambda: self._hold(question, session_id, briefly=briefly))
+                return _wait(question, lambda: self._hold(question, session_id, briefly=briefly))
             case ShowStart():
                 assert session_id is not None
                 return self._show_start(question, session_id)
@@ -247,7 +248,8 @@ class Front:
         assert caller.session_id is not None
         session_id = caller.session_id
         if failure.kind == "unreachable" and not question.upstream_failed:
-            return Wait(lambda: self._look_again(replace(question, upstream_failed=True)))
+            again = replace(question, upstream_failed=True)
+            return _wait(question, lambda: self._look_again(again))
         self._directory.verify_soon(session_id)
         if failure.kind == "unreachable":
             return self._fall_back(question, "unreachable")
@@ -295,6 +297,11 @@ def is_own(path: bytes) -> bool:
         path.startswith(root) and (len(path) == len(root) or path[len(root)] == 0x2F)
         for root in _OWN_ROOTS
     )
+
+
+def _wait(question: Question, work: Callable[[], Awaitable[Decision]]) -> Wait:
+    """Wait under the caller's names, so that what is revoked meanwhile is not relayed after all."""
+    return Wait(work, streams.names(question.caller) if question.caller else ())
 
 
 def _is_page_load(head: RequestHead) -> bool:

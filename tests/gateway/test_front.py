@@ -234,6 +234,21 @@ async def test_signing_out_ends_open_streams(gw: Gateway) -> None:
         assert b"0\r\n\r\n" not in await stream.rest()
 
 
+async def test_signing_out_ends_what_still_waits_for_a_start(gw: Gateway) -> None:
+    gw.orchestrator.may_answer.clear()
+    async with AsyncExitStack() as stack:
+        held = await gw.open("/session", stack)
+        await gw.orchestrator.asked.wait()
+        login = gw.parts.cookies.read((gw.cookie.encode(),))
+        assert login is not None
+
+        gw.parts.live.close_login(login[0])
+
+        await held.rest()
+        gw.orchestrator.may_answer.set()
+    assert gw.container.heads == []
+
+
 async def test_event_stream_of_the_shared_service_ends_when_the_container_is_back(
     gw: Gateway,
 ) -> None:
