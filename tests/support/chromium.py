@@ -1,12 +1,12 @@
 """A page in Chromium, which complains if what it shows breaks the content security policy."""
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 from playwright.async_api import Browser, Page, async_playwright
+
+from tests.support.installed import installed
 
 _TIMEOUT_MS = 10_000
 # A refused login and a page that says 503 are meant; the other is two fields that want the focus.
@@ -16,9 +16,7 @@ _HARMLESS = ("Failed to load resource", "Autofocus processing was blocked")
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
     """Yield a browser; skip the test where Chromium is not installed."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("Chromium is not installed.")
+    program = installed("chromium", "chromium-browser")
     async with async_playwright() as playwright:
         # As root, as in a container, Chromium refuses to run with its sandbox.
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])

@@ -1,7 +1,6 @@
 """Run `sdk.mjs`, a program written with OpenCode's SDK, as a process of its own."""
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from tests.support.desk import Desk
+from tests.support.installed import installed
 
 _PROGRAM = Path(__file__).with_name("sdk.mjs")
 _SDK = Path(__file__).parents[2] / "node_modules" / "@opencode-ai" / "sdk"
@@ -40,8 +40,8 @@ async def sdk_program(
     what: str, desk: Desk, prompt: str, authorization: str | None = None
 ) -> AsyncIterator[SdkProgram]:
     """Begin it (what: stream or turn); it presents the session's token as Bearer if not told."""
-    node = shutil.which("node")
-    if node is None or not _SDK.is_dir():
+    node = installed("node")
+    if not _SDK.is_dir():
         pytest.skip("OpenCode's SDK is not installed: run `npm ci`.")
     process = await anyio.open_process(
         [node, str(_PROGRAM), what, desk.base_url, prompt],

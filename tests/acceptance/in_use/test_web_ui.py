@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import anyio
 import pytest
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Browser, Page, Response, Route, expect
 
 from tests.support.chromium import chromium
 from tests.support.deployment import Deployment
@@ -65,36 +66,51 @@ async def test_a_container_that_starts_slowly_is_not_taken_for_another_protocols
     page: Page, frank: Desk
 ) -> None:
     """The UI asks for health once, as it loads; after 5 s it would speak OpenCode's next API."""
-    await frank.own("GET", "/session")
-    await page.route("**/*", _Cache().answer)
-    await page.goto(_WORKSPACE)
     prompt = page.get_by_role("textbox", name="Prompt")
+    await frank.own("GET", "/session")
+    cache = _Cache(page)
+    await page.goto(_WORKSPACE)
     await expect(prompt).to_be_visible(timeout=_BOOT_MS)
+    await cache.keep()
     await page.goto("about:blank")
     assert (await frank.http.post(f"/api/sessions/{frank.session_id}/stop")).status_code == 202
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
 
-    async with page.expect_request("**/global/event", timeout=_BOOT_MS):
-        await page.goto(_WORKSPACE)
+    await page.goto(_WORKSPACE)
+    with anyio.fail_after(60):
+        await cache.events_asked.wait()
     await expect(prompt).to_be_visible(timeout=_BOOT_MS)
 
-    assert "/global/health" in asked
-    assert "/api/event" not in asked
+    assert cache.asked[0] == "/global/health"
+    assert "/api/event" not in cache.asked
 
 
 class _Cache:
-    """Keeps the program of the web UI as a browser may, so that it runs before its server does."""
+    """Keeps the web UI's own program as a browser may, so that it runs before its server does.
 
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[bytes, dict[str, str]]] = {}
+    From then on `asked` is what went to the server.
+    """
 
-    async def answer(self, route: Route) -> None:
+    def __init__(self, page: Page) -> None:
+        self.asked: list[str] = []
+        self.events_asked = anyio.Event()
+        self._page = page
+        self._answers: list[Response] = []
+        self._kept: dict[str, tuple[str, bytes]] = {}
+        page.on("response", lambda answer: self._answers.append(answer))
+
+    async def keep(self) -> None:
+        for answer in self._answers:
+            kind = answer.headers.get("content-type", "")
+            if kind.startswith(("text/html", "text/javascript", "text/css")):
+                self._kept[urlsplit(answer.url).path] = (kind, await answer.body())
+        await self._page.route("**/*", self._answer)
+
+    async def _answer(self, route: Route) -> None:
         path = urlsplit(route.request.url).path
-        if path != _WORKSPACE and not path.startswith("/assets/"):
-            return await route.continue_()
-        if path not in self._kept:
-            fetched = await route.fetch()
-            self._kept[path] = (await fetched.body(), fetched.headers)
-        body, headers = self._kept[path]
-        return await route.fulfill(body=body, headers=headers)
+        if path in self._kept:
+            kind, body = self._kept[path]
+            return await route.fulfill(body=body, content_type=kind)
+        self.asked.append(path)
+        if path == "/global/event":
+            self.events_asked.set()
+        return await route.continue_()
