@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 from playwright.async_api import Browser, Page, Response, Route, expect
+from playwright.async_api import TimeoutError as NotInTime
 
 from tests.support.chromium import chromium
 from tests.support.deployment import Deployment
 from tests.support.desk import Desk, seated
 from tests.support.scripted_model import Model
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.docker, pytest.mark.opencode, pytest.mark.browser]
 
@@ -50,16 +52,25 @@ async def test_from_a_cold_start_to_an_answer(page: Page) -> None:
     await expect(page.get_by_role("heading", name="Starting your session")).to_be_visible()
 
     prompt = page.get_by_role("textbox", name="Prompt")
-    # Once it knows the model the page is done with its own changes, and keeps what is typed.
-    await expect(page.get_by_role("button", name="scripted")).to_be_visible(timeout=_BOOT_MS)
-    await prompt.click()
-    await page.keyboard.type("hello from a browser")
-    await page.keyboard.press("Enter")
+    await expect(prompt).to_be_visible(timeout=_BOOT_MS)
+    await until(lambda: _is_sent(page, "hello from a browser"), "the prompt sent", within_s=60)
 
     answer = page.get_by_text("You said: hello from a browser")
     await expect(answer).to_be_visible(timeout=_BOOT_MS)
     _PICTURES.mkdir(exist_ok=True)
     await page.screenshot(path=_PICTURES / "web-ui.png")
+
+
+async def _is_sent(page: Page, text: str) -> bool:
+    """Type and send; a page that is still loading may lose what was typed, and a person repeats."""
+    prompt = page.get_by_role("textbox", name="Prompt")
+    await prompt.fill(text)
+    await prompt.press("Enter")
+    try:
+        await page.wait_for_url("**/session/ses_*", timeout=10_000)
+    except NotInTime:
+        return False
+    return True
 
 
 async def test_a_container_that_starts_slowly_is_not_taken_for_another_protocols(
