@@ -6,12 +6,11 @@ escaped, so that no request can forge a line or paint a terminal. It counts the 
 
 import logging
 
+from gateway.marks import route_of
 from gateway.metrics import Metrics
 from gateway.wire.door import Outcome
 
 logger = logging.getLogger("gateway.access")
-
-_MARK = b"X-OpenCode-Gateway-Route: "
 
 
 class AccessLog:
@@ -19,7 +18,7 @@ class AccessLog:
         self._metrics = metrics
 
     def finished(self, outcome: Outcome) -> None:
-        route = outcome.mark[len(_MARK) : -2].decode() if outcome.mark else "-"
+        route = route_of(outcome.mark) if outcome.mark else "-"
         kind = route.partition(";")[0] if outcome.mark else outcome.upstream
         first = None if outcome.first_byte is None else outcome.first_byte - outcome.started
         self._metrics.request("none" if kind == "-" else kind, outcome.status, first)

@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 Order = Mapping[str, Any]
 _UNKNOWN = Place(State.NEW)
 _RECONNECT_S = 1.0
-_START_FAILURES = ("container_failed", "start_timeout")
+# Failures that say nothing about the container itself.
+_NOT_ITS_OWN = ("orchestrator_unavailable", "orchestrator_failed", "session_removing")
 
 
 class Directory:
@@ -50,6 +51,11 @@ class Directory:
         """Whether a failed container's next automatic start may be tried now."""
         retry_at = self.place(session_id).retry_at
         return retry_at is None or retry_at <= asyncio.get_running_loop().time()
+
+    def wait_s(self, session_id: str) -> float | None:
+        """Return how long until that start, as far as it is known."""
+        retry_at = self.place(session_id).retry_at
+        return None if retry_at is None else max(0.0, retry_at - asyncio.get_running_loop().time())
 
     async def ensure(self, session_id: str, *, force: bool = False) -> Place:
         """Return the session's place once it is ready; all who ask join one start.
@@ -84,15 +90,21 @@ class Directory:
 
     async def follow(self) -> None:
         """Follow the orchestrator's events until cancelled, reconnecting when they end."""
+        told = ""
         while True:
+            reason = "Its event stream ended."
             try:
                 async for event, data in self.client.events():
-                    self.connected = True
+                    self.connected, told = True, ""
                     self._apply(event, data)
             except GatewayError as error:
-                if self.connected:
-                    logger.warning("orchestrator lost reason=%r", error.message)
-            self.connected = False
+                reason = error.message
+            except (KeyError, TypeError, ValueError):
+                # Not of our contract, as from another version: the gateway goes on without it.
+                logger.exception("orchestrator event not understood")
+            if reason != told:
+                logger.warning("orchestrator lost reason=%r", reason)
+            self.connected, told = False, reason
             await asyncio.sleep(_RECONNECT_S)
 
     def close(self) -> None:
@@ -139,16 +151,20 @@ class Directory:
             future.set_exception(error or _gone_again(place))
 
     def _note_failure(self, session_id: str, error: GatewayError) -> None:
-        """Know of a failed start at once; the event that tells the same may come later."""
+        """Know of a failed start at once; what the orchestrator tells of it may come later."""
+        logger.warning(
+            "start failed session=%s code=%s reason=%r", session_id, error.code, error.message
+        )
         known = self.place(session_id)
         wait = error.data.get("retry_after_s")
-        if error.code not in _START_FAILURES or known.state is State.FAILED or wait is None:
+        told = known.state is State.FAILED and wait is not None
+        if told or known.upstream is not None or error.code in _NOT_ITS_OWN:
             return
         self._places[session_id] = Place(
             state=State.FAILED,
             why=error.message,
             generation=known.generation,
-            retry_at=asyncio.get_running_loop().time() + wait,
+            retry_at=None if wait is None else asyncio.get_running_loop().time() + wait,
             retry_after_s=wait,
         )
 

@@ -98,6 +98,11 @@ def from_response(status: int, body: bytes) -> GatewayError:
     match _parsed(body):
         case {"data": {"code": str(code), "message": str(message), **rest}} if code in STATUS:
             return GatewayError(code, message, **_keywords(rest))
+    if status == STATUS["authentication_required"]:
+        return GatewayError(
+            "orchestrator_failed",
+            "The orchestrator refuses the gateway's service secret: give both the same one.",
+        )
     return GatewayError(
         "orchestrator_failed", f"The orchestrator answered {status} with no reason we know."
     )

@@ -6,12 +6,12 @@ name and none of their insides: bytes are the wire's, starting is the directory'
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
-from gateway import opencode, refusals, streams
+from gateway import marks, opencode, refusals, streams
 from gateway.access_log import AccessLog
 from gateway.credentials import (
     Caller,
@@ -21,6 +21,7 @@ from gateway.credentials import (
 )
 from gateway.errors import GatewayError
 from gateway.forwarding import Forwarding
+from gateway.noticing import Noticing
 from gateway.origin import is_foreign
 from gateway.parts import Parts
 from gateway.routing import (
@@ -36,9 +37,9 @@ from gateway.routing import (
     ToShared,
     Upstream,
     fallback,
+    gives_way,
     route,
 )
-from gateway.tickets import Tickets
 from gateway.wire.door import Answer, Client, Decision, Failure, Local, Outcome, Relay, Wait
 from gateway.wire.head import RequestHead
 from gateway.wire.tasks import Tasks
@@ -49,7 +50,6 @@ logger = logging.getLogger(__name__)
 # start takes 3 s on an idle machine. 2 s leaves room for the probe's own way.
 _HEALTH_HOLD_S = 2.0
 _OWN_ROOTS = (b"/gateway", b"/api/sessions", b"/api/agents")
-_MARK_SESSION = b"X-OpenCode-Gateway-Route: session\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,7 @@ class Front:
         self._conversations = parts.conversations
         self._metrics = parts.metrics
         self._shared = parts.shared
-        self._tasks = tasks
-        self._tickets = Tickets()
+        self._noticing = Noticing(parts.conversations, tasks)
         self._log = AccessLog(parts.metrics)
 
     # The wire's questions
@@ -129,6 +128,9 @@ class Front:
                 return ticketed
         session_id = caller.session_id if caller else None
         place = self._directory.place(session_id) if session_id else Place(State.NEW)
+        if session_id is not None and place.did_not_start and self._directory.is_due(session_id):
+            # Whatever becomes of this request, the next ones may find the container back.
+            self._directory.start_soon(session_id)
         chosen = route(
             question.ask,
             caller,
@@ -155,15 +157,14 @@ class Front:
             case ToPage(path):
                 return refusals.redirect(path, question.head.target)
             case Refuse(code):
-                place = self._directory.place(session_id) if session_id else None
-                return refusals.answer(code, place)
+                if session_id is None:
+                    return refusals.answer(code)
+                wait_s = self._directory.wait_s(session_id)
+                return refusals.about(code, self._directory.place(session_id), wait_s)
 
     def _by_ticket(self, question: Question) -> Decision | None:
         """Find the container of a terminal that is opened with nothing but a ticket."""
-        terminal = opencode.terminal(question.ask.path)
-        if terminal is None or terminal[1] != "connect" or b"ticket=" not in question.head.query:
-            return None
-        session_id = self._tickets.session_of(terminal[0], asyncio.get_running_loop().time())
+        session_id = self._noticing.session_of_ticket(question.ask.path, question.head.query)
         session = self._roster.session(session_id) if session_id else None
         place = self._directory.place(session.id) if session else None
         if session is None or place is None or place.upstream is None:
@@ -181,9 +182,10 @@ class Front:
         except TimeoutError:
             if briefly:
                 return refusals.starting_but_healthy()
-            return self._fall_back(question, "start_timeout")
+            late = f"The session's container was not ready within {timeout_s:g} s."
+            return self._fall_back(question, GatewayError("start_timeout", late))
         except GatewayError as error:
-            return self._fall_back(question, error.code)
+            return self._fall_back(question, error)
         assert place.upstream is not None
         return self._to_session(question, place.upstream)
 
@@ -194,9 +196,16 @@ class Front:
         state = {"caller": caller}
         return Local(state, streams.names(caller) if caller else (), path="/gateway/starting")
 
-    def _fall_back(self, question: Question, reason: str) -> Decision:
-        ask = question.ask
-        return self._act(question, fallback(ask, reason, shared=self._shared is not None))
+    def _fall_back(self, question: Question, error: GatewayError) -> Decision:
+        """The container cannot be had: go elsewhere where that is allowed, or say why not."""
+        if not gives_way(error.code):
+            return refusals.of_error(error, marks.SESSION)
+        chosen = fallback(question.ask, error.code, shared=self._shared is not None)
+        if isinstance(chosen, Refuse):
+            return refusals.because(chosen.code, error)
+        if isinstance(chosen, ToShared):
+            logger.warning("container not to be had code=%s reason=%r", error.code, error.message)
+        return self._act(question, chosen)
 
     # Relaying
 
@@ -204,12 +213,12 @@ class Front:
         caller = question.caller
         assert caller is not None
         assert caller.session_id is not None
-        self._note_ticket(question.ask, caller.session_id)
+        self._noticing.ticket_asked(question.ask, caller.session_id)
         return self._forwarding.relay(
             question.head,
             question.client,
             upstream,
-            mark=_MARK_SESSION,
+            mark=marks.SESSION,
             held_under=streams.names(caller),
             otherwise=lambda failure: self._session_failed(question, failure),
         )
@@ -220,23 +229,25 @@ class Front:
         session_id = caller.session_id if caller else None
         if session_id is not None and reason not in ("public", "conversation"):
             self._count_fallback(session_id, reason)
+        mark = marks.shared(reason)
         decision = self._forwarding.relay(
             question.head,
             question.client,
             self._shared,
-            mark=f"X-OpenCode-Gateway-Route: shared; reason={reason}\r\n".encode(),
+            mark=mark,
             held_under=streams.names(caller, fallback_events=ask.path in opencode.EVENTS)
             if caller
             else (),
-            otherwise=_shared_failed,
+            otherwise=lambda failure: refusals.no_answer(failure, mark),
         )
         if session_id is None or not opencode.creates_conversation(ask.method, ask.path):
             return decision
+        created = partial(self._noticing.conversation_created, session_id)
         # The answer names the new conversation; uncompressed, so that it can be read in passing.
         return replace(
             decision,
             without=decision.without | {b"accept-encoding"},
-            witness=lambda status, body: self._note_conversation(session_id, status, body),
+            witness=created,
         )
 
     # When an upstream gives no answer
@@ -252,8 +263,9 @@ class Front:
             return _wait(question, lambda: self._look_again(again))
         self._directory.verify_soon(session_id)
         if failure.kind == "unreachable":
-            return self._fall_back(question, "unreachable")
-        return refusals.no_answer(failure, _MARK_SESSION)
+            gone = "The session's container refuses connections."
+            return self._fall_back(question, GatewayError("container_unavailable", gone))
+        return refusals.no_answer(failure, marks.SESSION)
 
     async def _look_again(self, question: Question) -> Decision:
         """The container refused the connection: have it looked at, then decide anew."""
@@ -263,32 +275,12 @@ class Front:
         try:
             await self._directory.verify(caller.session_id)
         except GatewayError as error:
-            return self._fall_back(question, error.code)
+            return self._fall_back(question, error)
         return self._decide(question)
-
-    # Noticing
 
     def _count_fallback(self, session_id: str, reason: str) -> None:
         self._metrics.fallback(reason)
         logger.warning("served by the shared service session=%s reason=%s", session_id, reason)
-        failed = self._directory.place(session_id).state is State.FAILED
-        if failed and self._directory.is_due(session_id):
-            self._directory.start_soon(session_id)
-
-    def _note_ticket(self, ask: Ask, session_id: str) -> None:
-        if b"/pty/" in ask.path:
-            terminal = opencode.terminal(ask.path)
-            if terminal is not None and terminal[1] == "connect-token":
-                self._tickets.note(terminal[0], session_id, asyncio.get_running_loop().time())
-
-    def _note_conversation(self, session_id: str, status: int, body: bytes) -> None:
-        if status != 200:
-            return
-        conversation_id = _created_id(body)
-        if conversation_id is not None:
-            self._conversations.note(conversation_id, session_id)
-            keep = self._conversations.keep(conversation_id, session_id)
-            self._tasks.start(keep, "keep conversation")
 
 
 def is_own(path: bytes) -> bool:
@@ -309,19 +301,3 @@ def _is_page_load(head: RequestHead) -> bool:
     if mode:
         return mode == [b"navigate"]
     return any(b"text/html" in accept for accept in head.noted(b"accept"))
-
-
-def _shared_failed(failure: Failure) -> Decision:
-    return refusals.no_answer(failure, b"")
-
-
-def _created_id(body: bytes) -> str | None:
-    """Return the id of the conversation that an answer describes, on either API surface."""
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        return None
-    if isinstance(answer, dict) and isinstance(answer.get("data"), dict):
-        answer = answer["data"]
-    found = answer.get("id") if isinstance(answer, dict) else None
-    return found if isinstance(found, str) and found.startswith("ses_") else None

@@ -60,7 +60,7 @@ class OrchestratorClient:
                     if line.startswith("event: "):
                         event = line[7:]
                     elif line.startswith("data: "):
-                        yield event, json.loads(line[6:])
+                        yield event, _parsed(line[6:])
         except httpx.TransportError as error:
             raise _unavailable(error) from error
 
@@ -74,6 +74,16 @@ class OrchestratorClient:
         if response.is_error:
             raise from_response(response.status_code, response.content)
         return response
+
+
+def _parsed(data: str) -> View:
+    try:
+        view: View = json.loads(data)
+    except ValueError as error:
+        raise GatewayError(
+            "orchestrator_failed", "The orchestrator's event stream is not what it should be."
+        ) from error
+    return view
 
 
 def _view(response: httpx.Response) -> View:

@@ -6,6 +6,7 @@ Codes and sentences in the product's one error shape. It knows what went wrong o
 import json
 from urllib.parse import quote
 
+from gateway import marks
 from gateway.errors import GatewayError
 from gateway.routing import Place
 from gateway.wire.door import Answer, Failure
@@ -49,28 +50,34 @@ _FAILED = {
 }
 
 
-def answer(code: str, place: Place | None = None) -> Answer:
-    """Refuse with a code of this module; `place` adds why the container is not to be had."""
-    sentence = _SENTENCES[code]
-    data: dict[str, object] = {}
-    if code in _CREATE_AT:
-        data["create_url"] = _CREATE_AT[code]
-    if code in ("container_unavailable", "conversation_unavailable", "not_on_shared"):
-        data["retry_after_s"] = (place.retry_after_s if place else None) or _RETRY_S
-        if place is not None:
-            data |= {"why": place.why, "state": place.state}
-    return _from_error(GatewayError(code, sentence, **data))
+def answer(code: str) -> Answer:
+    """Refuse for a reason that lies in the request."""
+    data = {"create_url": _CREATE_AT[code]} if code in _CREATE_AT else {}
+    return of_error(GatewayError(code, _SENTENCES[code], **data))
+
+
+def about(code: str, place: Place, wait_s: float | None) -> Answer:
+    """Refuse because of where the session lives: why it cannot be had, and when to come back."""
+    known = {"why": place.why, "state": place.state, "retry_after_s": wait_s or _RETRY_S}
+    return of_error(GatewayError(code, _SENTENCES[code], **known), marks.SESSION)
+
+
+def because(code: str, cause: GatewayError) -> Answer:
+    """Refuse because a start just failed; the cause's own sentence says why."""
+    wait_s = cause.data.get("retry_after_s") or _RETRY_S
+    known = {"why": cause.message, "reason": cause.code, "retry_after_s": wait_s}
+    return of_error(GatewayError(code, _SENTENCES[code], **known), marks.SESSION)
 
 
 def no_answer(failure: Failure, mark: bytes) -> Answer:
     """Say that an upstream gave none; it may have acted, so nobody else was asked."""
     code, sentence = _FAILED[failure.kind]
-    return _from_error(GatewayError(code, sentence), mark)
+    return of_error(GatewayError(code, sentence), mark)
 
 
 def of_wire(status: int, sentence: str) -> Answer:
     code = _WIRE_CODES.get(status, "bad_request")
-    return _from_error(GatewayError(code, sentence))
+    return of_error(GatewayError(code, sentence))
 
 
 def redirect(path: str, wanted: bytes) -> Answer:
@@ -82,10 +89,11 @@ def redirect(path: str, wanted: bytes) -> Answer:
 def starting_but_healthy() -> Answer:
     """Answer a health probe as the container will: the same constant, only earlier."""
     body = json.dumps({"healthy": True, "version": OPENCODE_VERSION}).encode()
-    return Answer(200, body, b"Content-Type: application/json\r\nCache-Control: no-store\r\n")
+    lines = b"Content-Type: application/json\r\nCache-Control: no-store\r\n"
+    return Answer(200, body, lines + marks.SESSION)
 
 
-def _from_error(error: GatewayError, mark: bytes = b"") -> Answer:
+def of_error(error: GatewayError, mark: bytes = b"") -> Answer:
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **error.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return Answer(error.status, json.dumps(error.to_json()).encode(), lines.encode() + mark)

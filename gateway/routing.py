@@ -25,6 +25,18 @@ class State(StrEnum):
     REMOVING = "removing"
 
 
+_GIVES_WAY = frozenset(
+    {
+        "container_failed",
+        "container_unavailable",
+        "engine_unavailable",
+        "orchestrator_failed",
+        "orchestrator_unavailable",
+        "start_timeout",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """Where bytes can go: an address, behind its pool, and the credential it wants."""
@@ -125,6 +137,14 @@ def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_ag
     if ask.navigation and caller.via != "query":
         return ShowStart()
     return Hold(briefly=ask.method == b"GET" and ask.path in opencode.HEALTH)
+
+
+def gives_way(code: str) -> bool:
+    """Whether a failure means that the container cannot be had, so that others may serve.
+
+    Any other is somebody's to mend (a token, an image, a deleted session) and is told instead.
+    """
+    return code in _GIVES_WAY
 
 
 def fallback(ask: Ask, reason: str, *, shared: bool) -> Route:

@@ -14,14 +14,12 @@ import anyio
 from gateway.errors import GatewayError
 from gateway.opencode_client import Conversation, OpenCode, Server, opencode
 from gateway.parts import Parts
-from gateway.routing import Upstream
+from gateway.routing import Upstream, gives_way
 
 logger = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = 5
 _CONNECT_WITHIN_S = 5
-# What says that the container cannot be had; anything else would go wrong elsewhere as well.
-_ELSEWHERE = (502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ async def _choose(parts: Parts, session_id: str, conversation_id: str | None) ->
     try:
         return await _container(parts, session_id), "session"
     except GatewayError as error:
-        if error.status not in _ELSEWHERE:
+        if not gives_way(error.code):
             raise
         if conversation_id is not None:
             raise _unavailable(error.message, error) from error

@@ -5,7 +5,10 @@ costs a millisecond. Deadlines are in seconds of the loop's monotonic clock.
 """
 
 import asyncio
+import logging
 from typing import Protocol
+
+logger = logging.getLogger(__name__)
 
 TICK_S = 0.25
 
@@ -39,4 +42,7 @@ class Deadlines:
         late = [b for b in self._watched if b.deadline is not None and b.deadline <= now]
         for bounded in late:
             bounded.deadline = None
-            bounded.expire()
+            try:
+                bounded.expire()
+            except Exception:  # one connection's defect must not end all others' deadlines
+                logger.exception("deadline failed")

@@ -197,6 +197,31 @@ async def test_next_start_after_a_failure_asks_again() -> None:
     assert place.upstream is not None
 
 
+@pytest.mark.parametrize("code", ["token_unreadable", "image_not_allowed", "invalid_request"])
+async def test_start_that_was_refused_is_known_with_its_sentence(
+    code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fixture = Fixture()
+    fixture.orchestrator.answers.put_nowait(GatewayError(code, "This is why."))
+
+    with suppress(GatewayError):
+        await fixture.directory.ensure("s1")
+
+    place = fixture.directory.place("s1")
+    assert (place.state, place.why) == (State.FAILED, "This is why.")
+    assert "This is why." in caplog.text
+
+
+@pytest.mark.parametrize("strange", [view("frozen"), {"session_id": "s1"}, {}])
+async def test_event_that_is_not_understood_ends_nothing(strange: View) -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+        fixture.orchestrator.stream.put_nowait(("session", strange))
+        await fixture.hear("session", view("stopped"))
+
+        assert fixture.directory.place("s1").state is State.STOPPED
+
+
 async def test_failed_container_is_due_only_after_its_wait() -> None:
     async with following() as fixture:
         await fixture.hear("session", view("failed", retry_after_s=60.0))

@@ -80,3 +80,12 @@ def test_a_peer_cannot_break_the_reading_by_its_choice_of_keys(data: dict[str, s
     body = {"data": {**data, "code": "container_failed", "message": "It failed."}}
 
     assert from_response(502, json.dumps(body).encode()).code == "container_failed"
+
+
+def test_wrong_service_secret_is_told_for_what_it_is() -> None:
+    body = b'{"name":"Unauthorized","data":{"code":"unauthorized","message":"No."}}'
+
+    read = from_response(401, body)
+
+    assert read.code == "orchestrator_failed"
+    assert "service secret" in read.message

@@ -150,6 +150,33 @@ async def test_conversation_of_the_container_is_asked_of_nobody_else(gw: Gateway
     assert gw.shared.heads == []
 
 
+async def test_container_comes_back_though_only_its_own_conversations_are_asked_for(
+    gw: Gateway,
+) -> None:
+    gw.orchestrator.retry_after_s = 0.05
+    gw.orchestrator.ready_at = None
+    await gw.ask("/session/ses_abc/message")
+    gw.orchestrator.ready_at = gw.container.port
+
+    async def is_back() -> bool:
+        return (await gw.ask("/session/ses_abc/message"))[0] == 200
+
+    await until(is_back, "the container answers again")
+
+
+@pytest.mark.parametrize("code", ["image_not_allowed", "invalid_request", "session_removing"])
+async def test_start_refused_for_what_somebody_must_mend_is_told_and_not_served_elsewhere(
+    gw: Gateway, code: str
+) -> None:
+    gw.orchestrator.refusal = code
+
+    _, headers, body = await gw.ask("/config")
+
+    assert json.loads(body)["data"] == {"code": code, "message": "Mend this."}
+    assert headers["x-opencode-gateway-route"] == "session"
+    assert gw.shared.heads == []
+
+
 async def test_terminal_is_never_opened_on_the_shared_service(gw: Gateway) -> None:
     gw.orchestrator.ready_at = None
 

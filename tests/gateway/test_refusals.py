@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway import refusals
-from gateway.errors import STATUS
+from gateway.errors import STATUS, GatewayError
 from gateway.routing import Place, State
 from gateway.wire.door import Answer, Failure
 
@@ -41,22 +41,26 @@ def test_what_is_missing_can_be_made_somewhere(code: str, url: str) -> None:
     assert told(refusals.answer(code))["data"]["create_url"] == url
 
 
-@pytest.mark.parametrize(
-    ("place", "retry_after"),
-    [
-        (None, b"5"),
-        (Place(State.FAILED, "No image."), b"5"),
-        (Place(State.FAILED, "No image.", retry_after_s=11.2), b"12"),
-    ],
-)
+@pytest.mark.parametrize(("wait_s", "retry_after"), [(None, b"5"), (0.0, b"5"), (11.2, b"12")])
 def test_absent_container_says_why_and_when_to_come_back(
-    place: Place | None, retry_after: bytes
+    wait_s: float | None, retry_after: bytes
 ) -> None:
-    answer = refusals.answer("conversation_unavailable", place)
+    place = Place(State.FAILED, "No image.")
+
+    answer = refusals.about("conversation_unavailable", place, wait_s)
 
     assert answer.status == 503
     assert b"Retry-After: " + retry_after + b"\r\n" in answer.headers
-    assert told(answer)["data"].get("why") == (place.why if place else None)
+    assert told(answer)["data"]["why"] == "No image."
+
+
+def test_refusal_after_a_failed_start_gives_that_starts_own_sentence() -> None:
+    cause = GatewayError("container_failed", "It ended with exit code 3.", retry_after_s=8)
+
+    answer = refusals.because("not_on_shared", cause)
+
+    assert told(answer)["data"]["why"] == "It ended with exit code 3."
+    assert b"Retry-After: 8\r\n" in answer.headers
 
 
 @pytest.mark.parametrize(

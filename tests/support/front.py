@@ -27,10 +27,6 @@ from migrations import upgrade
 from tests.support.wire import DEADLINE_S, Recorded, client
 
 _SECRET = "a-service-secret-of-the-tests"
-_FAILED = {
-    "name": "ContainerFailed",
-    "data": {"code": "container_failed", "message": "Broken.", "retry_after_s": 60.0},
-}
 
 
 class ScriptedOrchestrator:
@@ -38,6 +34,8 @@ class ScriptedOrchestrator:
 
     def __init__(self) -> None:
         self.ready_at: int | None = None
+        self.retry_after_s = 60.0
+        self.refusal = ""
         self.ensures = 0
         self.verifies = 0
         self.asked = asyncio.Event()
@@ -81,9 +79,12 @@ class ScriptedOrchestrator:
         self.asked.set()
         self._session_id = (await request.json())["session_id"]
         await self.may_answer.wait()
+        if self.refusal:
+            return _refused(self.refusal, 409, message="Mend this.")
         if self.ready_at is None:
-            self.tell(self.view("failed", retry_after_s=60.0))
-            return JSONResponse(_FAILED, 502)
+            wait = {"retry_after_s": self.retry_after_s}
+            self.tell(self.view("failed", **wait))
+            return _refused("container_failed", 502, message="Broken.", **wait)
         self._generation += 1
         return JSONResponse(self.view("ready", self.ready_at))
 
@@ -101,6 +102,10 @@ class ScriptedOrchestrator:
                 yield f"event: session\ndata: {json.dumps(await self._changes.get())}\n\n"
 
         return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+def _refused(code: str, status: int, **data: Any) -> Response:
+    return JSONResponse({"name": "Refused", "data": {"code": code, **data}}, status)
 
 
 class RawOpenCode:
