@@ -69,8 +69,46 @@ def _imported(module: Path) -> set[str]:
 
 
 def _names(module: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+    for node in _nodes(module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+
+
+def test_no_task_is_started_that_has_no_owner() -> None:
+    """Lint bans the functions of asyncio; a loop has the method, too."""
+    starters = {"create_task", "ensure_future"}
+
+    places = [
+        module.relative_to(_TOP).as_posix()
+        for room in ("gateway", "orchestrator")
+        for module in (_TOP / room).rglob("*.py")
+        if starters & _called(module)
+    ]
+
+    assert places == ["gateway/wire/tasks.py"]
+
+
+def test_one_place_decides_what_becomes_of_a_test_without_its_real_part() -> None:
+    skippers = {"skip", "skipif", "importorskip", "skipTest", "skipUnless"}
+
+    places = [
+        module.relative_to(_TOP).as_posix()
+        for module in (_TOP / "tests").rglob("*.py")
+        if skippers & _called(module)
+    ]
+
+    assert places == ["tests/support/absent.py"]
+
+
+def _called(module: Path) -> set[str]:
+    """The names, without what they are looked up in, of all functions that are called there."""
+    calls = [node.func for node in _nodes(module) if isinstance(node, ast.Call)]
+    return {call.attr for call in calls if isinstance(call, ast.Attribute)} | {
+        call.id for call in calls if isinstance(call, ast.Name)
+    }
+
+
+def _nodes(module: Path) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(module.read_text("utf-8")))

@@ -1,12 +1,14 @@
-"""`scripts/with-engine` where there is no engine, and where there is one."""
+"""The scripts that look after what the tests need, on machines of several kinds."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-_WITH_ENGINE = Path(__file__).resolve().parents[1] / "scripts" / "with-engine"
+_SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+_WITH_ENGINE = _SCRIPTS / "with-engine"
 
 
 def _run(programs: Path, script: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -24,9 +26,7 @@ def _run(programs: Path, script: str, **environ: str) -> subprocess.CompletedPro
 @pytest.fixture
 def answering(tmp_path: Path) -> Path:
     """A `docker` command that says that an engine answers."""
-    docker = tmp_path / "docker"
-    docker.write_text("#!/bin/sh\necho 20.10\n")
-    docker.chmod(0o755)
+    _stub(tmp_path, "docker", "echo 20.10")
     return tmp_path
 
 
@@ -56,3 +56,28 @@ def test_the_commands_exit_code_is_passed_on(answering: Path) -> None:
     done = _run(answering, "exit 7", DOCKER_HOST="unix:///some.sock")
 
     assert done.returncode == 7
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_what_the_tests_drive_is_installed_by_root_alone(user: str, tmp_path: Path) -> None:
+    """On a Debian that has none of it, but perhaps PostgreSQL, which is looked for by its path."""
+    installed = tmp_path / "installed"
+    _stub(tmp_path, "id", f"echo {user}")
+    _stub(tmp_path, "apt-get", f'test "$1" = update || echo "$@" > {installed}')
+    for needed in ("env", "bash", "dirname", "find"):
+        (tmp_path / needed).symlink_to(str(shutil.which(needed)))
+
+    done = subprocess.run(
+        [_SCRIPTS / "test-programs"], env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = installed.read_text() if user == "0" else done.stdout
+    assert {"tmux", "chromium", "docker-compose"} <= set(told.replace(";", "").split())
+    assert installed.exists() == (user == "0")
+
+
+def _stub(folder: Path, name: str, script: str) -> None:
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)

@@ -5,19 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.environment import environment
 from tests.support.deployment import Deployment, deployed
 from tests.support.engine import docker_host
+from tests.support.installed import installed_opencode
 from tests.support.scripted_model import Model, scripted_model
 
 
 @pytest.fixture(scope="session")
 def opencode_binary() -> Path:
-    """The program that npm installed here."""
-    program = environment().get("OPENCODE_BIN")
-    if program is None:
-        pytest.skip("OpenCode is not installed: run `npm ci`.")
-    return Path(program)
+    return installed_opencode()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from gateway.cli.environment import PROJECT, environment
+from tests.support.absent import absent
 from tests.support.engine import docker, docker_host
 from tests.support.scripted_model import scripted_model
 
@@ -25,7 +26,8 @@ def compose() -> Iterator[Compose]:
     """The deployment of docker-compose.yml; gone with its volumes afterwards."""
     address = docker_host() or "unix:///var/run/docker.sock"
     if not address.startswith("unix://"):
-        pytest.skip(f"The engine is not on this machine: {address}")
+        absent(f"The engine is not on this machine: {address}")
+    program = _program()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environ = {
@@ -34,7 +36,7 @@ def compose() -> Iterator[Compose]:
         "PUBLIC_URL": f"http://127.0.0.1:{port}",
         "DOCKER_SOCKET": address.removeprefix("unix://"),
     }
-    run = partial(_run, environ)
+    run = partial(_run, environ, program)
     try:
         # Built here where they are not yet; `make test` has built both.
         run("up", "--detach")
@@ -43,8 +45,15 @@ def compose() -> Iterator[Compose]:
         run("down", "--volumes", "--timeout", "5")
 
 
-def _run(environ: dict[str, str], *arguments: str) -> str:
-    program = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
+def _program() -> list[str]:
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    if not docker("compose", "version", check=False):
+        absent("docker-compose is not installed: `make test` installs it for root on Debian.")
+    return ["docker", "compose"]
+
+
+def _run(environ: dict[str, str], program: list[str], *arguments: str) -> str:
     done = subprocess.run(
         [*program, "--project-name", _PROJECT_NAME, *arguments],
         cwd=PROJECT,

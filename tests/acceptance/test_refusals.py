@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.absent import absent
 from tests.support.deployment import CLEAN_ENVIRONMENT, PROGRAM, Deployment, running
 from tests.support.services import Services, free_port, services
 from tests.support.waiting import until
@@ -86,7 +87,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("Only root can mount a small disk.")
+        absent("Only root can mount a small disk.")
     try:
         yield disk
     finally:

@@ -41,10 +41,7 @@ LOGIN = Login("c" * 32, "a" * 32, NOW.timestamp() + 60)
 
 @pytest.fixture(scope="module")
 def postgresql_url() -> Iterator[str]:
-    programs = postgresql.programs()
-    if programs is None:
-        pytest.skip("PostgreSQL's server programs are not installed (Debian: postgresql)")
-    with postgresql.server(programs) as url:
+    with postgresql.server() as url:
         yield url
 
 

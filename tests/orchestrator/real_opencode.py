@@ -6,7 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.support.absent import absent
 
 _ENVIRON = os.environ  # noqa: TID251 - tests choose their OpenCode by OPENCODE_BIN
 _INSTALLED = Path(__file__).parents[2] / "node_modules"
@@ -29,7 +29,7 @@ def environment() -> dict[str, str]:
 
 def need_opencode() -> None:
     if program() is None:
-        pytest.skip("OpenCode is not installed here; `npm ci` brings it")
+        absent("OpenCode is not installed: run `npm ci`.")
 
 
 def kill(state: Path, session_id: str) -> None:

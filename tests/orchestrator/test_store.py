@@ -40,10 +40,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 def postgresql_url() -> Iterator[str]:
-    programs = postgresql.programs()
-    if programs is None:
-        pytest.skip("there is no PostgreSQL server here")
-    with postgresql.server(programs) as url:
+    with postgresql.server() as url:
         yield url
 
 

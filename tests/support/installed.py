@@ -1,20 +1,23 @@
-"""Programs of the machine that some tests drive; where one is missing, its tests say so."""
+"""Programs that some tests drive, the machine's or npm's; where one is missing, they say so."""
 
-import os
 import shutil
+from pathlib import Path
 
-import pytest
+from gateway.cli.environment import environment
+from tests.support.absent import absent
 
 
 def installed(*names: str) -> str:
-    """Return the first of these that is found; skip the test where none is.
+    """Return the first of these programs of the machine that is found."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        absent(f"{names[0]} is not installed: `make test` installs it for root on Debian.")
+    return found
 
-    Where an engine is required, so is everything else: nothing may pass by being skipped.
-    """
-    for name in names:
-        if (path := shutil.which(name)) is not None:
-            return path
-    reason = f"{names[0]} is not installed"
-    if os.environ.get("REQUIRE_DOCKER") == "1":  # noqa: TID251 - the tests' own setting
-        pytest.fail(f"REQUIRE_DOCKER=1, but {reason}.")
-    pytest.skip(f"{reason}: `make test` installs it on Debian.")
+
+def installed_opencode() -> Path:
+    """OPENCODE_BIN, else the program that npm installed beside us."""
+    program = environment().get("OPENCODE_BIN")
+    if program is None:
+        absent("OpenCode is not installed: run `npm ci`.")
+    return Path(program)

@@ -7,12 +7,13 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 import anyio
-import pytest
+import anyio.to_thread
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
+from tests.support.installed import installed_opencode
+
 PASSWORD = "a container's password"
-_PACKAGES = Path(__file__).parents[2] / "node_modules"
 _STARTS_WITHIN_S = 60
 _READY = "opencode server listening on "
 
@@ -20,12 +21,9 @@ _READY = "opencode server listening on "
 @asynccontextmanager
 async def opencode_server(folder: Path, model_url: str) -> AsyncIterator[str]:
     """Run OpenCode in `folder` and yield its address; skip the test where it is not installed."""
-    # npm installs the package of this platform only, and perhaps a variant for older machines.
-    programs = sorted(_PACKAGES.glob("opencode-*/bin/opencode"))
-    if not programs:
-        pytest.skip("OpenCode is not installed: run `npm ci`.")
+    program = await anyio.to_thread.run_sync(installed_opencode)
     process = await anyio.open_process(
-        [str(programs[0]), "serve", "--port", "0"],
+        [str(program), "serve", "--port", "0"],
         cwd=folder,
         env=_environment(folder, model_url),
         stdin=DEVNULL,

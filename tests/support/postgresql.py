@@ -12,17 +12,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.absent import absent
 
-def programs() -> Path | None:
-    """Return the folder of the newest installed server, if there is one."""
+
+def installed_server() -> Path:
+    """The folder with the programs of the newest server that is installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     named = shutil.which("initdb")
-    return found[-1].parent if found else Path(named).parent if named else None
+    if not found and named is None:
+        absent("PostgreSQL is not installed: `make test` installs it for root on Debian.")
+    return found[-1].parent if found else Path(str(named)).parent
 
 
 @contextmanager
-def server(programs: Path) -> Iterator[str]:
+def server() -> Iterator[str]:
     """Run a server and yield the address of an empty database."""
+    programs = installed_server()
     user = "postgres" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
     if user:

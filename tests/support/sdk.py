@@ -9,10 +9,10 @@ from subprocess import PIPE
 from typing import Any
 
 import anyio
-import pytest
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
+from tests.support.absent import absent
 from tests.support.desk import Desk
 from tests.support.installed import installed
 
@@ -42,7 +42,7 @@ async def sdk_program(
     """Begin it (what: stream or turn); it presents the session's token as Bearer if not told."""
     node = installed("node")
     if not _SDK.is_dir():
-        pytest.skip("OpenCode's SDK is not installed: run `npm ci`.")
+        absent("OpenCode's SDK is not installed: run `npm ci`.")
     process = await anyio.open_process(
         [node, str(_PROGRAM), what, desk.base_url, prompt],
         env={"AUTHORIZATION": authorization or f"Bearer {desk.access_token}"},
