@@ -42,6 +42,7 @@ class Directory:
         self._changed = changed
         self._places: dict[str, Place] = {}
         self._starts: dict[str, asyncio.Future[Place]] = {}
+        self._retried: set[str] = set()
         self.connected = False
 
     def place(self, session_id: str) -> Place:
@@ -70,6 +71,8 @@ class Directory:
     def start_soon(self, session_id: str, *, force: bool = False) -> None:
         """Begin a start that nobody waits for; its outcome shows in `place`."""
         if self.place(session_id).upstream is None:
+            if self.place(session_id).did_not_start and not force:
+                self._retried.add(session_id)
             self._start(session_id, force=force)
 
     async def verify(self, session_id: str) -> Place:
@@ -116,6 +119,8 @@ class Directory:
         running = self._starts.get(session_id)
         if running is not None:
             return running
+        if force:
+            self._retried.discard(session_id)
         future: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         # Somebody may have left by the time it fails; the failure is kept in the place as well.
         future.add_done_callback(lambda f: None if f.cancelled() else f.exception())
@@ -194,6 +199,8 @@ class Directory:
             return
         place = self._place_of(view, known)
         self._places[session_id] = place
+        if place.upstream is not None:
+            self._retried.discard(session_id)
         if known.upstream is not None and known.upstream is not place.upstream:
             known.upstream.pool.close()
         if place != known:
@@ -212,9 +219,11 @@ class Directory:
             retry_at=None if wait is None else now + wait,
             retry_after_s=wait,
             workspace=view.get("workspace"),
+            retried=view["session_id"] in self._retried,
         )
 
     def _forget(self, session_id: str) -> None:
+        self._retried.discard(session_id)
         place = self._places.pop(session_id, None)
         if place is not None and place.upstream is not None:
             place.upstream.pool.close()

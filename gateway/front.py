@@ -49,6 +49,8 @@ logger = logging.getLogger(__name__)
 # The web UI gives a health probe 5 s and then takes the server for another protocol's; a cold
 # start takes 3 s on an idle machine. 2 s leaves room for the probe's own way.
 _HEALTH_HOLD_S = 2.0
+# The orchestrator's deadline for a start is the same, and its answer says why: let it arrive.
+_GRACE_S = 1.0
 _OWN_ROOTS = (b"/gateway", b"/api/sessions", b"/api/agents")
 
 
@@ -175,14 +177,14 @@ class Front:
         return self._to_session(replace(question, caller=bearer), upstream)
 
     async def _hold(self, question: Question, session_id: str, *, briefly: bool) -> Decision:
-        timeout_s = _HEALTH_HOLD_S if briefly else self._start_timeout_s
+        timeout_s = _HEALTH_HOLD_S if briefly else self._start_timeout_s + _GRACE_S
         try:
             async with asyncio.timeout(timeout_s):
                 place = await self._directory.ensure(session_id)
         except TimeoutError:
             if briefly:
                 return refusals.starting_but_healthy()
-            late = f"The session's container was not ready within {timeout_s:g} s."
+            late = f"The session's container was not ready within {self._start_timeout_s:g} s."
             return self._fall_back(question, GatewayError("start_timeout", late))
         except GatewayError as error:
             return self._fall_back(question, error)

@@ -65,11 +65,16 @@ class Place:
     retry_at: float | None = None
     retry_after_s: float | None = None
     workspace: str | None = None
+    retried: bool = False
 
     @property
     def did_not_start(self) -> bool:
-        """Whether its last start failed. One that ran and fell silent may start again at once."""
-        return self.state is State.FAILED and bool(self.retry_after_s)
+        """Whether its last start failed. One that ran and fell silent may start again at once.
+
+        While it is only `retried` by itself, nobody is made to wait for what failed before.
+        """
+        failed = self.state is State.FAILED and bool(self.retry_after_s)
+        return failed or (self.state is State.STARTING and self.retried)
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,6 +212,18 @@ async def test_start_that_was_refused_is_known_with_its_sentence(
     assert "This is why." in caplog.text
 
 
+@pytest.mark.parametrize(("force", "retried"), [(False, True), (True, False)])
+async def test_start_that_nobody_asked_for_again_is_known_as_a_retry(
+    force: bool, retried: bool
+) -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view("failed", retry_after_s=1.0))
+        fixture.directory.start_soon("s1", force=force)
+        await fixture.hear("session", view("starting", generation=2))
+
+        assert fixture.directory.place("s1").did_not_start is retried
+
+
 @pytest.mark.parametrize("strange", [view("frozen"), {"session_id": "s1"}, {}])
 async def test_event_that_is_not_understood_ends_nothing(strange: View) -> None:
     async with following() as fixture:

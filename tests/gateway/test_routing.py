@@ -102,6 +102,14 @@ def test_container_that_ran_and_fell_silent_is_started_again(kind: str) -> None:
     assert decide(ASKS[kind], SOMEBODY, silent) == WAITS[kind]
 
 
+@pytest.mark.parametrize("kind", ASKS)
+def test_nobody_waits_for_what_is_only_tried_again(kind: str) -> None:
+    retried = Place(State.STARTING, retried=True)
+
+    assert decide(ASKS[kind], SOMEBODY, retried) == FALLS_BACK[kind]
+    assert decide(ASKS[kind], SOMEBODY, retried, shared=False) == WAITS[kind]
+
+
 @pytest.mark.parametrize("state", State)
 def test_conversation_of_the_shared_service_goes_nowhere_else(state: State) -> None:
     ask = Ask(b"POST", b"/session/ses_1/message", on_shared=True)
