@@ -15,13 +15,15 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.opencode import COMPATIBLE, KEY_VARIABLES
 
 _ID = re.compile(r"[0-9a-f]{32}")
-_LONGEST = 4096
-_LEAST = {"memory_bytes": 256 << 20, "cpus": 0.01, "pids": 16}
+# No shorter than what the gateway accepts: an agent that it keeps must be able to start.
+_LONGEST = {"token": 8192, "base_url": 2000, "image": 300, "model": 200}
+_LONGEST_NAME = 100
+_LEAST = {"memory_bytes": 256 << 20, "cpus": 0.1, "pids": 64}
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What an order may name, and what it gets when it names nothing."""
+    """Which images an order may name, and the most that any container may use."""
 
     images: tuple[str, ...]
     limits: Limits
@@ -41,7 +43,7 @@ def read_order(body: Any, allowed: Allowed) -> tuple[Order, bool]:
     if not isinstance(force, bool):
         raise _invalid("force must be true or false.")
     agent = _agent(_object(fields.get("agent"), "agent"))
-    token = _text(fields, "token")
+    token = _token(fields)
     limits = _limits(fields.get("limits"), allowed.limits)
     return Order(session_id, agent, token, _image(agent.image, allowed), limits), force
 
@@ -74,25 +76,25 @@ def _image(name: str | None, allowed: Allowed) -> str:
     return name
 
 
-def _limits(value: Any, default: Limits) -> Limits:
+def _limits(value: Any, most: Limits) -> Limits:
     fields = {} if value is None else _object(value, "limits")
-    cpus = _amount(fields, "cpus", default.cpus)
     return Limits(
-        memory_bytes=int(_amount(fields, "memory_bytes", default.memory_bytes, whole=True)),
-        cpus=cpus,
-        pids=int(_amount(fields, "pids", default.pids, whole=True)),
+        memory_bytes=int(_amount(fields, "memory_bytes", most.memory_bytes, whole=True)),
+        cpus=_amount(fields, "cpus", most.cpus),
+        pids=int(_amount(fields, "pids", most.pids, whole=True)),
     )
 
 
-def _amount(fields: Mapping[str, Any], name: str, default: float, *, whole: bool = False) -> float:
+def _amount(fields: Mapping[str, Any], name: str, most: float, *, whole: bool = False) -> float:
+    """What is wished, as far as the operator allows it; without a wish, all that is allowed."""
     value = fields.get(name)
     if value is None:
-        return default
+        return most
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not value >= _LEAST[name]:
         kind = "a whole number" if whole else "a number"
         raise _invalid(f"limits.{name} must be {kind} of at least {_LEAST[name]}.")
-    return value
+    return min(value, most)
 
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:
@@ -108,17 +110,28 @@ def _optional(fields: Mapping[str, Any], name: str) -> str | None:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     """A value that ends up in an environment: one line, no control characters."""
     value = fields.get(name)
-    if not isinstance(value, str) or not value or len(value) > _LONGEST or not value.isprintable():
-        raise _invalid(f"{name} must be one line of 1 to {_LONGEST} printable characters.")
+    most = _LONGEST.get(name, _LONGEST_NAME)
+    if not isinstance(value, str) or not 1 <= len(value) <= most or not value.isprintable():
+        raise _invalid(f"{name} must be one line of 1 to {most} printable characters.")
     return value
+
+
+def _token(fields: Mapping[str, Any]) -> str:
+    """It travels in header fields, which carry ASCII only."""
+    token = _text(fields, "token")
+    if not token.isascii() or token != token.strip():
+        raise _invalid("token must be plain ASCII without spaces around it.")
+    return token
 
 
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in text
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+    bare = not (parts.query or parts.fragment or "@" in parts.netloc)
+    return good and bare and " " not in text
 
 
 def _invalid(message: str) -> OrchestratorError:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.agents import LONGEST_TOKEN
 from orchestrator.containers import Limits
 from orchestrator.errors import OrchestratorError
 from orchestrator.orders import Allowed, read_order
@@ -24,11 +25,31 @@ def test_what_is_not_named_is_the_standard() -> None:
 
 def test_what_is_named_counts() -> None:
     agent = {**AGENT, "image": "other", "model": "m"}
-    limits = {"memory_bytes": 1 << 30, "cpus": 2.5, "pids": None}
+    limits = {"memory_bytes": 1 << 30, "cpus": 0.5, "pids": None}
     order, force = read_order({**BODY, "agent": agent, "limits": limits, "force": True}, ALLOWED)
 
     assert (order.image, order.agent.model, force) == ("other", "m", True)
-    assert order.limits == Limits(1 << 30, 2.5, 512)
+    assert order.limits == Limits(1 << 30, 0.5, 512)
+
+
+def test_an_agent_gets_no_more_than_the_operator_allows() -> None:
+    wish = {"memory_bytes": 1 << 40, "cpus": 256, "pids": 4_194_304}
+    order, _ = read_order({**BODY, "limits": wish}, ALLOWED)
+
+    assert order.limits == ALLOWED.limits
+
+
+@pytest.mark.parametrize(
+    "longest",
+    [
+        {"token": "x" * LONGEST_TOKEN},
+        {"agent": {**AGENT, "model": "m" * 200}},
+        {"agent": {**AGENT, "base_url": "http://h/" + "b" * 1991}},
+        {"limits": {"memory_bytes": 256 << 20, "cpus": 0.1, "pids": 64}},
+    ],
+)
+def test_the_utmost_that_the_gateway_accepts_is_accepted_here(longest: dict[str, Any]) -> None:
+    read_order({**BODY, **longest}, ALLOWED)
 
 
 def with_agent(**fields: Any) -> dict[str, Any]:
@@ -46,17 +67,26 @@ def with_agent(**fields: Any) -> dict[str, Any]:
         ({**BODY, "agent": None}, "agent"),
         ({**BODY, "token": "two\nlines"}, "token"),
         ({**BODY, "token": ""}, "token"),
-        ({**BODY, "token": "x" * 5000}, "token"),
+        ({**BODY, "token": "x" * (LONGEST_TOKEN + 1)}, "token"),
+        ({**BODY, "token": "schlüssel"}, "token"),
+        ({**BODY, "token": " sk"}, "token"),
         ({**BODY, "force": "yes"}, "force"),
         ({**BODY, "limits": []}, "limits"),
         ({**BODY, "limits": {"memory_bytes": 1}}, "limits.memory_bytes"),
         ({**BODY, "limits": {"memory_bytes": 1.5e9}}, "limits.memory_bytes"),
         ({**BODY, "limits": {"cpus": float("nan")}}, "limits.cpus"),
         ({**BODY, "limits": {"cpus": True}}, "limits.cpus"),
-        ({**BODY, "limits": {"pids": -1}}, "limits.pids"),
+        ({**BODY, "limits": {"cpus": 0.09}}, "limits.cpus"),
+        ({**BODY, "limits": {"pids": 63}}, "limits.pids"),
+        (with_agent(model="m" * 201), "model"),
         (with_agent(provider="nobody"), "agent.provider"),
         (with_agent(base_url="ftp://h"), "agent.base_url"),
         (with_agent(base_url="http://[::"), "agent.base_url"),
+        (with_agent(base_url="http://h:0/v1"), "agent.base_url"),
+        (with_agent(base_url="http://h:99999/v1"), "agent.base_url"),
+        (with_agent(base_url="http://me:secret@h/v1"), "agent.base_url"),
+        (with_agent(base_url="http://h/v1?key=1"), "agent.base_url"),
+        (with_agent(base_url="http://h/" + "b" * 1992), "base_url"),
         (with_agent(provider="openai-compatible"), "base_url and model"),
     ],
 )
