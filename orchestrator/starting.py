@@ -4,6 +4,7 @@ Steps and their deadlines are here; what a start means for the record is the own
 This module knows no state and stores nothing.
 """
 
+import logging
 import math
 import secrets
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,8 @@ from orchestrator.containers import Environment, Observation, Order, Phase, Spec
 from orchestrator.engines.base import Engine, EngineError
 from orchestrator.lifecycle import Way, way_to_start
 from orchestrator.opencode import NotReady, Server
+
+logger = logging.getLogger(__name__)
 
 Check = Callable[[Server], Awaitable[None]]
 _ASK_EVERY_S = 0.1
@@ -66,7 +69,8 @@ class Starter:
     async def start(
         self, order: Order, generation: int, progress: Progress
     ) -> tuple[Observation, Timings]:
-        """Bring the container to ready. Raises StartFailed, after which it does not run."""
+        """Bring the container to ready. Raises StartFailed, after which it does not run,
+        unless the engine fails even at that."""
         began = anyio.current_time()
         progress.tell(Phase.CREATING)
         try:
@@ -128,14 +132,27 @@ class Starter:
     async def _given_up(
         self, session_id: str, failure: StartFailed, known: Environment | None
     ) -> StartFailed:
-        """Stop what did not start, and add what it printed. An adopted container's secrets are not
-        known, so its lines can't be cleared of them and are not shown."""
-        lines = [] if known is None else await self._engine.last_lines(session_id)
-        await self._engine.stop(session_id)
-        if known is None or not lines:
+        """Stop what did not start, and add what it printed. Whatever the engine says to that, what
+        went wrong before is what a person must know."""
+        shown = await self._printed(session_id, known)
+        try:
+            await self._engine.stop(session_id)
+        except EngineError as error:
+            logger.warning("failed start not stopped session=%s: %s", session_id, error)
+        if not shown:
             return failure
-        shown = opencode.redacted(lines, known.secrets)[-_LINES_SHOWN:]
         return StartFailed(failure.problem, f"{failure.why} It printed last: {' | '.join(shown)}")
+
+    async def _printed(self, session_id: str, known: Environment | None) -> list[str]:
+        """An adopted container's secrets are not known, so its lines can't be cleared of them and
+        are not shown."""
+        if known is None:
+            return []
+        try:
+            lines = await self._engine.last_lines(session_id)
+        except EngineError:
+            return []
+        return opencode.redacted(lines, known.secrets)[-_LINES_SHOWN:]
 
 
 @dataclass(slots=True)

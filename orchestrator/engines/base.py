@@ -4,7 +4,7 @@ The contract, beyond the signatures:
 * A container belongs to one session and one deployment. An engine neither shows nor touches what
   is not its own deployment's, and a name that a stranger holds is refused in words.
 * `create` makes the session's volume if there is none; `remove` leaves it; only `remove_volume`
-  deletes it. Removing or stopping what is not there is done, not an error.
+  deletes it. Removing or stopping what is not there is done, not an error, and it printed nothing.
 * Secrets come with `start`, each time, and are in nothing that an engine shows or keeps.
 * `events` yields a session's id whenever its container may have changed. It says no more: the
   reader looks for itself, so a late or doubled event is harmless. It first yields None, once it

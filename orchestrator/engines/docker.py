@@ -116,7 +116,10 @@ class DockerEngine:
 
     async def last_lines(self, session_id: str) -> list[str]:
         def work(client: Client) -> list[str]:
-            output: bytes = client.logs(name_of(session_id), tail=_LINES)
+            seen = self._look(client, session_id)
+            if seen is None:
+                return []
+            output: bytes = client.logs(seen.container_id, tail=_LINES)
             return output.decode("utf-8", "replace").splitlines()
 
         return await self._ask(work)

@@ -137,7 +137,8 @@ class FakeEngine:
 
     async def last_lines(self, session_id: str) -> list[str]:
         await self._called("last_lines")
-        return self.containers[session_id].lines
+        container = self.containers.get(session_id)
+        return [] if container is None else container.lines
 
     async def events(self) -> AsyncGenerator[str | None, None]:
         await self._called("events")

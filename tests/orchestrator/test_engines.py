@@ -145,6 +145,7 @@ async def test_stopping_and_removing_what_is_not_there_is_done(
     await bench.engine.remove_volume(session_id)
 
     assert await bench.engine.find(session_id) is None
+    assert await bench.engine.last_lines(session_id) == []
 
 
 async def test_what_ends_by_itself_says_how(bench: Bench, session_id: str) -> None:
@@ -188,6 +189,7 @@ async def test_another_deployments_containers_are_neither_shown_nor_touched(
 
     assert await bench.stranger.find(session_id) is None
     assert await bench.stranger.find_all() == []
+    assert await bench.stranger.last_lines(session_id) == []
     await bench.stranger.stop(session_id)
     await bench.stranger.remove(session_id)
     await bench.stranger.remove_volume(session_id)

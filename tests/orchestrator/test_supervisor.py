@@ -129,6 +129,19 @@ async def test_what_does_not_serve_is_not_ready_and_is_stopped(
         assert not engine.containers[SESSION].seen.running
 
 
+@pytest.mark.parametrize("method", ["last_lines", "stop"])
+async def test_why_a_start_failed_is_told_even_if_the_engine_refuses_to_clear_up(
+    run: Run, engine: FakeEngine, method: str
+) -> None:
+    engine.manner = Manner.BROKEN
+    engine.refuse(method, EngineError("There is no such container."))
+    async with run() as supervisor:
+        with pytest.raises(OrchestratorError, match="ConfigJsonError in /workspace"):
+            await supervisor.ensure(order(), force=False)
+
+    assert engine.calls["stop"] == 1
+
+
 async def test_a_failed_start_is_not_tried_before_its_time_unless_forced(
     run: Run, engine: FakeEngine, clock: Clock
 ) -> None:
