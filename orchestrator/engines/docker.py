@@ -72,7 +72,11 @@ class DockerEngine:
         def work(client: Client) -> Observation:
             container_id = self._shown(client, session_id).container_id
             client.put_archive(container_id, "/", shapes.secrets_archive(environment))
-            client.start(container_id)
+            try:
+                client.start(container_id)
+            except _Refused:
+                _take_secrets(client, container_id)
+                raise
             return self._shown(client, session_id)
 
         return await self._act(work)
@@ -80,8 +84,11 @@ class DockerEngine:
     async def stop(self, session_id: str) -> None:
         def work(client: Client) -> None:
             seen = self._look(client, session_id)
-            if seen is not None and seen.running:
+            if seen is None:
+                return
+            if seen.running:
                 client.stop(seen.container_id, timeout=_GRACE_S)
+            _take_secrets(client, seen.container_id)
 
         await self._act(work)
 
@@ -224,6 +231,12 @@ def _network(client: Client, name: str) -> Any:
         with suppress(_Refused):  # somebody made it in between; the next line says what is wrong
             client.create_network(name, labels={shapes.MANAGED: "true"}, check_duplicate=True)
         return client.inspect_network(name)
+
+
+def _take_secrets(client: Client, container_id: str) -> None:
+    """Leave no secret in a container that may have ended before its launcher had deleted itself."""
+    with suppress(_Refused):  # somebody removed it, or its disk is full: then nothing can be done
+        client.put_archive(container_id, "/", shapes.spent_archive())
 
 
 def _remove(client: Client, container_id: str) -> None:

@@ -158,13 +158,22 @@ def volume_archive() -> bytes:
 def secrets_archive(environment: Environment) -> bytes:
     """The launcher: it deletes itself, exports the environment and becomes the real program.
 
-    So no secret is in Docker's own view of the container, and none stays in its file system.
+    So no secret is in Docker's own view of the container, and none stays in its file system once
+    it has run. Where it did not get so far, `spent_archive` takes its place.
     """
     values = {"HOME": f"{WORKSPACE}/.home", **environment.values}
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
-    script = f'rm -f "$0"\n{exports}exec "$@"\n'.encode()
+    return _launcher(f'rm -f "$0"\n{exports}exec "$@"\n')
+
+
+def spent_archive() -> bytes:
+    """A launcher without secrets, over one that may still hold some: Docker can't delete a file."""
+    return _launcher("exit 2\n")
+
+
+def _launcher(script: str) -> bytes:
     folder, _, _ = _LAUNCHER.partition("/")
-    return _archive([(_folder(folder, 0o700), b""), (_file(_LAUNCHER, 0o400), script)])
+    return _archive([(_folder(folder, 0o700), b""), (_file(_LAUNCHER, 0o400), script.encode())])
 
 
 def _archive(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:

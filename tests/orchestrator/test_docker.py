@@ -17,7 +17,7 @@ from orchestrator.engines.docker_json import Place
 from orchestrator.settings import DEFAULT_IMAGE
 from tests.orchestrator.engines import IMAGE, Bench, docker_bench
 from tests.orchestrator.fake_docker import fake_docker
-from tests.orchestrator.real_docker import ENVIRONMENT, docker, need_docker
+from tests.orchestrator.real_docker import ENVIRONMENT, build, docker, need_docker
 from tests.orchestrator.test_engines import LIMITS, created, ended, printed, started
 
 SECRETS = Environment(
@@ -78,6 +78,39 @@ async def test_secrets_are_neither_in_what_docker_shows_nor_left_in_a_file(
     assert "sk-the-token" not in shown
     assert "the-password" not in shown
     assert listed == ""
+
+
+def launcher(session_id: str) -> str:
+    """What lies in the file system of a container that does not run."""
+    return docker("cp", f"{name_of(session_id)}:/opencode-gateway/start", "-")
+
+
+@pytest.mark.docker
+async def test_a_start_that_docker_refuses_leaves_no_secret(bench: Bench, session_id: str) -> None:
+    await created(bench.engine, session_id)
+    docker("network", "rm", bench.engine._place.network)  # type: ignore[attr-defined]
+    with pytest.raises(EngineError, match="refused"):
+        await bench.engine.start(session_id, SECRETS)
+
+    left = launcher(session_id)
+    assert "exit 2" in left
+    assert "sk-the-token" not in left
+
+
+@pytest.mark.docker
+async def test_a_container_that_never_came_to_its_launcher_keeps_no_secret_once_stopped(
+    bench: Bench, session_id: str
+) -> None:
+    build(f"{IMAGE}-no-shell", f'FROM {IMAGE}\nRUN ["rm", "/bin/sh"]')
+    fingerprint = await bench.engine.fingerprint(f"{IMAGE}-no-shell", LIMITS)
+    spec = Spec(session_id, 1, f"{IMAGE}-no-shell", LIMITS, "a-nonce", fingerprint)
+    await bench.engine.create(spec)
+    await bench.engine.start(session_id, SECRETS)
+    await ended(bench.engine, session_id)
+
+    await bench.engine.stop(session_id)
+
+    assert "sk-the-token" not in launcher(session_id)
 
 
 @pytest.mark.docker
