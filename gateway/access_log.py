@@ -1,7 +1,6 @@
 """One line for each request: who moved what where, how long it took, and how it ended.
 
-Paths without their query, since queries carry credentials; bytes that are not printable are
-escaped, so that no request can forge a line or paint a terminal. It counts the same in metrics.
+What a request says of itself is shown as its head lets it be. It counts the same in metrics.
 """
 
 import logging
@@ -28,10 +27,7 @@ class AccessLog:
 
 
 def _line(outcome: Outcome, route: str) -> str:
-    head = outcome.head
-    request = "-"
-    if head is not None:
-        request = f"{head.method.decode()} {ascii(head.path.decode('latin-1'))[1:-1]}"
+    request = outcome.head.loggable() if outcome.head else "-"
     took = (outcome.ended - outcome.started) * 1000
     trouble = f" trouble={outcome.trouble!r}" if outcome.trouble else ""
     return (

@@ -3,7 +3,6 @@
 It knows Starlette's exceptions and ours; the sentences come with the errors themselves.
 """
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,8 +13,6 @@ from starlette.routing import Match, Route
 
 from gateway.api.answers import answer
 from gateway.errors import GatewayError
-
-_log = logging.getLogger(__name__)
 
 
 async def _ours(request: Request, error: Exception) -> Response:
@@ -50,8 +47,8 @@ def _methods(request: Request) -> list[str]:
     return sorted(found)
 
 
-async def _unforeseen(request: Request, error: Exception) -> Response:
-    _log.error("Request failed: %s %s", request.method, request.url.path, exc_info=error)
+async def _unforeseen(request: Request, _error: Exception) -> Response:
+    """Starlette raises the error again once this is sent; the connection logs it there."""
     failed = GatewayError(
         "internal_error", "Something broke inside the gateway; its log says what."
     )

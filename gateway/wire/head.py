@@ -159,6 +159,13 @@ class RequestHead(_Head):
     def has_body(self) -> bool:
         return self.chunked or bool(self.length)
 
+    def loggable(self) -> str:
+        """Method and path, escaped so that no request forges a line or paints a terminal.
+
+        Without the query, which carries credentials.
+        """
+        return f"{self.method.decode()} {ascii(self.path.decode('latin-1'))[1:-1]}"
+
     def _authority(self) -> bytes:
         hosts = self._noted.get(b"host", [])
         if len(hosts) > 1 or (self.minor == 1 and not hosts):

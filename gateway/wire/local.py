@@ -123,7 +123,7 @@ class LocalExchange:
             await app(scope, self._receive, self._send)
         except Exception:  # the outermost wrapper: the client gets 500, the log why
             if not self._gone:
-                logger.exception("own request failed path=%s", scope["path"])
+                logger.exception("own request failed: %s", self._head.loggable())
         if not self._gone and not self._complete:
             if self._head_sent:
                 self._client.truncated(abort=False)

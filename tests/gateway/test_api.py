@@ -193,7 +193,6 @@ async def test_what_broke_inside_stays_inside(
     served: Gateway,
     alice: Browser,
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("a secret detail")
@@ -203,7 +202,6 @@ async def test_what_broke_inside_stays_inside(
 
     assert refusal(answer) == (500, "internal_error", None)
     assert "secret detail" not in answer.text
-    assert "a secret detail" in caplog.text
 
 
 async def test_what_starlette_refuses_is_told_in_our_shape(served: Gateway, alice: Browser) -> None:

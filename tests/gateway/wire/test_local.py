@@ -306,6 +306,19 @@ async def test_failure_before_the_answer_is_500(caplog: pytest.LogCaptureFixture
     assert "a defect" in caplog.text
 
 
+async def test_failure_is_logged_in_a_line_that_its_request_cannot_forge(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("a defect")
+
+    async with own(app) as served, client(served.port) as (reader, writer):
+        writer.write(b"GET /%0aforged\xff?secret=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+        await reader.until(b"request.")
+
+    assert caplog.messages == [r"own request failed: GET /%0aforged\xff"]
+
+
 async def test_application_that_never_answers_is_500() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await start(send)
