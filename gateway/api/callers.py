@@ -31,10 +31,12 @@ def logged_in(request: Request) -> tuple[Caller, str]:
 async def session_for_its_token(request: Request) -> Session:
     """Return the session that the path names to a login of its user or to its own token."""
     found = anyone(request)
-    session_id: str = request.path_params["session_id"]
-    if found.login_id is None and found.session_id != session_id:
+    # Whose it is comes first: a refusal would tell that another's session exists.
+    session_id = request.path_params["session_id"]
+    session = await owned_session(parts(request).store, found.user_id, session_id)
+    if found.login_id is None and found.session_id != session.id:
         raise _login_required()
-    return await owned_session(parts(request).store, found.user_id, session_id)
+    return session
 
 
 async def session_for_login(request: Request) -> tuple[Session, str]:

@@ -315,6 +315,20 @@ async def test_an_access_token_may_use_its_own_session(
     assert refusal(anothers) == (403, "login_required", None)
 
 
+@pytest.mark.parametrize(("method", "what"), [("GET", ""), ("POST", "/start"), ("POST", "/stop")])
+async def test_to_an_access_token_anothers_session_does_not_exist(
+    served: Gateway, alice: Browser, bob: Browser, method: str, what: str
+) -> None:
+    made, theirs = await session(alice), await session(bob)
+
+    async with served.client(Authorization=f"Bearer {made['access_token']}") as client:
+        anothers = await client.request(method, f"/api/sessions/{theirs['id']}{what}")
+        nobodys = await client.request(method, f"/api/sessions/{'0' * 32}{what}")
+
+    assert refusal(anothers) == (404, "session_not_found", None)
+    assert anothers.content == nobodys.content
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -257,7 +257,7 @@ async def test_a_bad_question_is_refused_before_anything_starts(
         (None, MINE, 401, "authentication_required"),
         (LOGIN, OTHERS, 404, "session_not_found"),
         (LOGIN, "unknown", 404, "session_not_found"),
-        (Caller("u1", None, MINE, "bearer"), OTHERS, 403, "login_required"),
+        (Caller("u1", None, MINE, "bearer"), OTHERS, 404, "session_not_found"),
     ],
 )
 async def test_nobody_talks_in_a_session_of_another(
