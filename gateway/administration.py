@@ -1,7 +1,8 @@
 """What an operator does from the command line, by the same rules as the API.
 
 Each function gets an open store and what it needs; it knows no arguments and prints nothing. A
-running gateway learns of what is made here when its user next logs in.
+running gateway learns of what is made here when its user next logs in, and of logins that are ended
+here at its next look.
 """
 
 from collections.abc import Collection, Mapping
@@ -38,6 +39,7 @@ async def create_user(
 
 
 async def set_password(store: Store, username: str, password: str) -> None:
+    """Replace the password; whoever is logged in by the old one must come in again."""
     user = await find_user(store, username)
     await store.set_password_hash(user.id, hash_password(password))
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn import Config
 
-from gateway import api, chat, pages
+from gateway import api, chat, logins, pages
 from gateway.accounts import Accounts
 from gateway.conversations import Conversations
 from gateway.credentials import Cookies
@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> Starlette:
         async with anyio.create_task_group() as beside:
             beside.start_soon(together.directory.follow)
             beside.start_soon(wiring.deadlines.run)
+            beside.start_soon(logins.follow_store, together)
             yield
             beside.cancel_scope.cancel()
         await tasks.aclose()

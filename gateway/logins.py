@@ -5,7 +5,10 @@ cookie that names the login is its caller's to set.
 """
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+
+import anyio
 
 from gateway.accounts import hash_token, new_id
 from gateway.errors import GatewayError
@@ -13,6 +16,7 @@ from gateway.parts import Parts
 from gateway.roster import Login, User
 
 LIFETIME_S = 30 * 24 * 3600.0
+LOOK_EVERY_S = 5.0
 
 
 async def log_in(parts: Parts, username: str, password: str, address: str) -> Login:
@@ -41,6 +45,26 @@ async def follow_link(parts: Parts, token: str) -> Login:
 async def log_out(parts: Parts, login_id: str) -> None:
     """End a login everywhere, with everything that is open under it."""
     await parts.store.remove_login(login_id)
+    _end(parts, login_id)
+
+
+async def follow_store(parts: Parts) -> None:
+    """End here, for as long as this runs, what commands and other gateways end in the store."""
+    while True:
+        await anyio.sleep(LOOK_EVERY_S)
+        # The store has logged why it can't be read; a later look catches up.
+        with suppress(GatewayError):
+            await forget_ended(parts)
+
+
+async def forget_ended(parts: Parts) -> None:
+    # Before the store is asked: whoever comes in meanwhile is in the store first.
+    known = parts.roster.login_ids()
+    for login_id in known - await parts.store.login_ids():
+        _end(parts, login_id)
+
+
+def _end(parts: Parts, login_id: str) -> None:
     parts.roster.remove_login(login_id)
     parts.live.close_login(login_id)
 

@@ -83,14 +83,8 @@ class Roster:
     def add_user(self, user: User) -> None:
         self._users[user.id] = user
 
-    def remove_user(self, user_id: str) -> None:
-        """Forget a user with all that is theirs."""
-        self._users.pop(user_id, None)
-        self._agents.pop(user_id, None)
-        for login in [x for x in self._logins.values() if x.user_id == user_id]:
-            self.remove_login(login.id)
-        for session in self.sessions_of(user_id):
-            self.remove_session(session.id)
+    def login_ids(self) -> frozenset[str]:
+        return frozenset(self._logins)
 
     def add_login(self, login: Login) -> None:
         self._logins[login.id] = login
@@ -101,10 +95,6 @@ class Roster:
     def add_session(self, session: Session) -> None:
         self._sessions[session.id] = session
         self._by_token[session.token_hash] = session
-
-    def replace_session(self, session: Session) -> None:
-        self.remove_session(session.id)
-        self.add_session(session)
 
     def remove_session(self, session_id: str) -> None:
         session = self._sessions.pop(session_id, None)

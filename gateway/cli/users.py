@@ -81,7 +81,7 @@ async def _list(_arguments: Namespace, _settings: Settings, store: Store) -> Non
 async def _password(arguments: Namespace, _settings: Settings, store: Store) -> None:
     await administration.find_user(store, arguments.username)
     await administration.set_password(store, arguments.username, _new_password())
-    print(f"{arguments.username} has a new password.")
+    print(f"{arguments.username} has a new password; logins by the old one end.")
 
 
 async def _link(arguments: Namespace, settings: Settings, store: Store) -> None:

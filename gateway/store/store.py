@@ -65,9 +65,12 @@ class Store:
         return [_user(row) for row in await self._all(select(users).order_by(users.c.username))]
 
     async def set_password_hash(self, user_id: str, password_hash: str) -> None:
-        await self._change(
-            update(users).where(users.c.id == user_id).values(password_hash=password_hash)
-        )
+        """Replace the password, and end every login of its user with it."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(users).where(users.c.id == user_id).values(password_hash=password_hash)
+            )
+            await connection.execute(delete(logins).where(logins.c.user_id == user_id))
 
     async def add_link(self, token_hash: str, user_id: str, expires_at: datetime) -> None:
         row = {"token_hash": token_hash, "user_id": user_id, "expires_at": expires_at}
@@ -92,6 +95,9 @@ class Store:
 
     async def logins(self) -> list[Login]:
         return [_login(row) for row in await self._all(select(logins))]
+
+    async def login_ids(self) -> set[str]:
+        return {row.id for row in await self._all(select(logins.c.id))}
 
     async def remove_login(self, login_id: str) -> None:
         await self._change(delete(logins).where(logins.c.id == login_id))

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.deployment import PROGRAM, Deployment, deployed
 from tests.support.scripted_model import Model, scripted_model
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -53,6 +54,17 @@ async def test_an_agent_added_by_command_is_known_to_the_gateway_at_once(up: Dep
     assert [agent["id"] for agent in known] == [added.strip()]
     assert listed.startswith(added.strip())
     assert token not in listed + up.lines()
+
+
+async def test_a_password_set_by_command_ends_what_the_old_one_let_in(up: Deployment) -> None:
+    alice = await up.person("alice")
+
+    await _typed(up, "user", "password", "alice", stdin="correct horse battery\n")
+
+    async def kept_out() -> bool:
+        return (await alice.http.get("/gateway/me")).status_code == 401
+
+    await until(kept_out, "the login ended")
 
 
 async def test_a_session_is_started_listed_and_removed_by_command(up: Deployment) -> None:

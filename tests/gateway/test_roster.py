@@ -38,18 +38,6 @@ def test_nothing_else_is_found() -> None:
     assert roster.sessions_of("x") == []
 
 
-def test_removed_user_takes_all_that_is_theirs_and_no_more() -> None:
-    roster = loaded()
-    roster.remove_user("a")
-
-    assert (roster.user("a"), roster.login("l"), roster.session("s")) == (None, None, None)
-    assert roster.session_of_token("hash") is None
-    assert not roster.has_agent("a")
-    assert roster.user("b") is BOB
-    assert roster.login("m") is not None
-    assert roster.session_of_token("other") is not None
-
-
 def test_removed_sessions_token_is_gone_with_it() -> None:
     roster = loaded()
     roster.remove_session("s")
@@ -57,13 +45,12 @@ def test_removed_sessions_token_is_gone_with_it() -> None:
     assert roster.session("s") is roster.session_of_token("hash") is None
 
 
-def test_replaced_session_is_found_by_its_new_token_only() -> None:
+def test_removed_login_is_gone_and_no_other() -> None:
     roster = loaded()
-    renewed = replace(SESSION, token_hash="new")
-    roster.replace_session(renewed)
+    roster.remove_login("l")
 
-    assert roster.session("s") is roster.session_of_token("new") is renewed
-    assert roster.session_of_token("hash") is None
+    assert roster.login("l") is None
+    assert roster.login_ids() == {"m"}
 
 
 def test_last_agents_removal_counts() -> None:
@@ -78,7 +65,6 @@ def test_last_agents_removal_counts() -> None:
 
 def test_removing_what_is_not_there_does_nothing() -> None:
     roster = loaded()
-    roster.remove_user("x")
     roster.remove_login("x")
     roster.remove_session("x")
     roster.remove_agent("x", "x")

@@ -146,6 +146,15 @@ async def test_a_password_can_be_changed(filled: Store) -> None:
     assert account.password_hash == "new"
 
 
+async def test_a_new_password_ends_its_users_logins_and_no_others(filled: Store) -> None:
+    await filled.add_login(LOGIN)
+    await filled.add_login(replace(LOGIN, id="d" * 32, user_id="b" * 32))
+
+    await filled.set_password_hash("a" * 32, "new")
+
+    assert await filled.login_ids() == {"d" * 32}
+
+
 async def test_a_link_lets_in_once(filled: Store) -> None:
     await filled.add_link("e" * 64, "b" * 32, NOW + timedelta(minutes=1))
 

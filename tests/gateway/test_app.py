@@ -1,0 +1,92 @@
+"""What the parts do for each other once they are put together."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from gateway import administration, logins
+from gateway.errors import GatewayError
+from gateway.store import Store
+from tests.support.front import Gateway, gateway
+from tests.support.waiting import until
+
+
+@pytest.fixture
+async def gw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+    monkeypatch.setattr(logins, "LOOK_EVERY_S", 0.01)
+    async with gateway(tmp_path) as running:
+        yield running
+
+
+async def test_a_defect_is_logged_once(
+    gw: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a secret detail")
+
+    monkeypatch.setattr(type(gw.parts.store), "agents_of", broken)
+    status, _, body = await gw.ask("/api/agents")
+
+    assert status == 500
+    assert b"secret" not in body
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.getMessage() for record in told] == ["own request failed: GET /api/agents"]
+    assert "a secret detail" in caplog.text
+
+
+async def test_a_new_password_keeps_out_who_came_in_by_the_old_one(gw: Gateway) -> None:
+    await _set_password(gw)
+
+    await until(partial(_is_kept_out, gw), "the login ended")
+
+
+async def test_a_new_password_ends_what_is_open_under_the_old_one(gw: Gateway) -> None:
+    gw.container.answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n"
+    async with AsyncExitStack() as stack:
+        stream = await gw.open("/event", stack)
+        await stream.until(b"data: 1")
+
+        await _set_password(gw)
+
+        with anyio.fail_after(5):
+            await stream.rest()
+
+
+async def test_a_look_at_the_store_ends_nothing_else(gw: Gateway) -> None:
+    await logins.forget_ended(gw.parts)
+
+    assert not await _is_kept_out(gw)
+
+
+async def test_a_store_that_cannot_be_read_is_looked_at_again(
+    gw: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = anyio.Event()
+
+    async def failing(_: Store) -> set[str]:
+        failed.set()
+        raise GatewayError("storage_unavailable", "Not now.")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Store, "login_ids", failing)
+        with anyio.fail_after(5):
+            await failed.wait()
+    assert not await _is_kept_out(gw)
+    await _set_password(gw)
+
+    await until(partial(_is_kept_out, gw), "the login ended")
+
+
+async def _set_password(gw: Gateway) -> None:
+    await administration.set_password(gw.parts.store, "u", "another password")
+
+
+async def _is_kept_out(gw: Gateway) -> bool:
+    status, _, _ = await gw.ask("/gateway/me")
+    return status == 401
