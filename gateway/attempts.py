@@ -1,7 +1,8 @@
 """How often a name was tried from one address, and when it may be tried again.
 
-Counted per name and address together: whoever guesses from elsewhere keeps nobody out. It knows
-no password and no request; the caller brings the clock.
+Counted per name and address together: whoever guesses from elsewhere keeps nobody out. The address
+is the connection's; behind a proxy all have the proxy's, and whoever guesses a name there keeps it
+out for a while. It knows no password and no request; the caller brings the clock.
 """
 
 import time
