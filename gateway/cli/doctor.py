@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.cli.environment import PROJECT, CommandError, environment
+from gateway.cli.environment import PROJECT, CommandError, environment, for_docker
 from gateway.cli.images import has_agent_image
 from gateway.settings import DEFAULT_IMAGE
 
@@ -157,7 +157,12 @@ def _state(environ: Environ) -> Path:
 def _output(command: list[str], environ: Environ) -> str:
     try:
         told = subprocess.run(  # noqa: S603 - programs that the checks name
-            command, env=environ, capture_output=True, text=True, timeout=20, check=False
+            command,
+            env=for_docker(environ),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Broken(f"{command[0]} can't be run: {error}") from error

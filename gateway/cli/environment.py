@@ -63,3 +63,12 @@ def free_of_secrets(environ: Mapping[str, str]) -> dict[str, str]:
         "NODE_EXTRA_CA_CERTS",
     )
     return {name: environ[name] for name in passed if name in environ}
+
+
+def for_docker(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the docker command and the build script may see: which engine, and the way out."""
+    # docker keeps its contexts and its registries' logins in the home folder.
+    passed = ("HOME", "VERBOSE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+    found = {name: environ[name] for name in environ if name.upper() in passed}
+    docker = {name: environ[name] for name in environ if name.startswith("DOCKER_")}
+    return {**free_of_secrets(environ), **found, **docker}

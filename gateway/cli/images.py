@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Mapping
 
-from gateway.cli.environment import PROJECT, CommandError
+from gateway.cli.environment import PROJECT, CommandError, for_docker
 from gateway.settings import DEFAULT_IMAGE
 
 
@@ -16,7 +16,9 @@ def ensure_agent_image(environ: Mapping[str, str]) -> None:
         raise CommandError(f"The engine has no image {DEFAULT_IMAGE}: build or load it first.")
     title = "Building the agent image, which takes a minute the first time"
     built = subprocess.run(  # noqa: S603 - the project's own script
-        [step, title, PROJECT / "scripts" / "image", "agent"], env=environ, check=False
+        [step, title, PROJECT / "scripts" / "image", "agent"],
+        env=for_docker(environ),
+        check=False,
     )
     if built.returncode != 0:
         raise CommandError(
@@ -29,7 +31,7 @@ def has_agent_image(environ: Mapping[str, str]) -> bool:
     try:
         found = subprocess.run(  # noqa: S603 - nothing of it comes from outside
             ["docker", "image", "inspect", DEFAULT_IMAGE],  # noqa: S607 - whichever is installed
-            env=environ,
+            env=for_docker(environ),
             capture_output=True,
             timeout=20,
             check=False,
