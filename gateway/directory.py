@@ -8,7 +8,7 @@ import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.errors import GatewayError
@@ -125,16 +125,34 @@ class Directory:
         # Somebody may have left by the time it fails; the failure is kept in the place as well.
         future.add_done_callback(lambda f: None if f.cancelled() else f.exception())
         self._starts[session_id] = future
-        self._tasks.start(self._run_start(session_id, future, force), f"start {session_id}")
+        before = self.place(session_id)
+        self._places[session_id] = self._about_to_start(session_id, before)
+        self._tasks.start(self._run_start(session_id, future, before, force), f"start {session_id}")
         return future
 
-    async def _run_start(self, session_id: str, future: asyncio.Future[Place], force: bool) -> None:
+    def _about_to_start(self, session_id: str, before: Place) -> Place:
+        """Show a start from its first moment, before the orchestrator tells of it."""
+        return Place(
+            State.STARTING,
+            "It is being started.",
+            phase="queued",
+            since=datetime.now(tz=UTC),
+            generation=before.generation,
+            retried=session_id in self._retried,
+        )
+
+    async def _run_start(
+        self, session_id: str, future: asyncio.Future[Place], before: Place, force: bool
+    ) -> None:
         try:
             order = await self._order(session_id)
             self._take(await self.client.ensure({**order, "force": force}))
         except GatewayError as error:
+            if error.code in _NOT_ITS_OWN:
+                self._put_back(session_id, before)
             self._settle(session_id, future, error)
         except BaseException:
+            self._put_back(session_id, before)
             del self._starts[session_id]
             future.set_exception(
                 GatewayError("internal_error", "The start failed inside the gateway; see its log.")
@@ -154,6 +172,12 @@ class Directory:
             future.set_result(place)
         else:
             future.set_exception(error or _gone_again(place))
+
+    def _put_back(self, session_id: str, before: Place) -> None:
+        """Nothing was begun after all; whatever the orchestrator told meanwhile stays."""
+        place = self.place(session_id)
+        if place.phase == "queued" and place.generation == before.generation:
+            self._places[session_id] = before
 
     def _note_failure(self, session_id: str, error: GatewayError) -> None:
         """Know of a failed start at once; what the orchestrator tells of it may come later."""

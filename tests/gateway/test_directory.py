@@ -212,6 +212,26 @@ async def test_start_that_was_refused_is_known_with_its_sentence(
     assert "This is why." in caplog.text
 
 
+async def test_start_shows_from_its_first_moment() -> None:
+    fixture = Fixture()
+
+    fixture.directory.start_soon("s1")
+
+    assert fixture.directory.place("s1").state is State.STARTING
+    await fixture.tasks.aclose()
+
+
+@pytest.mark.parametrize("code", ["orchestrator_unavailable", "session_removing"])
+async def test_start_that_was_never_begun_leaves_the_place_as_it_was(code: str) -> None:
+    fixture = Fixture()
+    fixture.orchestrator.answers.put_nowait(GatewayError(code, "No."))
+
+    with suppress(GatewayError):
+        await fixture.directory.ensure("s1")
+
+    assert fixture.directory.place("s1").state is State.NEW
+
+
 @pytest.mark.parametrize(("force", "retried"), [(False, True), (True, False)])
 async def test_start_that_nobody_asked_for_again_is_known_as_a_retry(
     force: bool, retried: bool
