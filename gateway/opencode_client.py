@@ -103,6 +103,15 @@ class OpenCode:
             )
         return _success(response, failure="model_failed")
 
+    async def abort(self, conversation: Conversation) -> None:
+        """End the turn, which would go on although nobody waits for its answer."""
+        with _told_as_ours():
+            await self._client.post(
+                f"/session/{conversation.id}/abort",
+                params={"directory": conversation.directory},
+                timeout=_CALL_TIMEOUT,
+            )
+
 
 def _success(response: httpx.Response, failure: str = "upstream_failed") -> dict[str, Any]:
     """Return an answer's JSON object, or raise what it refused with, in its own words."""

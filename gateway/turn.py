@@ -4,7 +4,9 @@ The answer itself comes as one long response; the events beside it are only how 
 This module knows OpenCode's events and messages, and nothing of HTTP, sessions or fallback.
 """
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,9 @@ from gateway.opencode_client import Conversation, Event, OpenCode, complaint
 
 # An event that tells why a turn failed may come a moment after the response that it failed.
 _REASON_WITHIN_S = 1.0
+# OpenCode asks a provider that does not answer again for ever. The time since it first did so
+# without hearing from the model, not since the last time: it waits longer before each.
+RETRYING_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class _Turn:
         self._written = ""
         self._reason: str | None = None
         self._reason_known = anyio.Event()
+        self._patience = anyio.CancelScope()
+        self._retrying_because = ""
 
     async def run(
         self,
@@ -73,9 +80,13 @@ class _Turn:
         self, server: OpenCode, conversation: Conversation, prompt: str
     ) -> Message | GatewayError:
         try:
-            return _message(await server.prompt(conversation, prompt))
+            with self._patience:
+                return _message(await server.prompt(conversation, prompt))
         except GatewayError as error:
             return await self._with_reason(error)
+        with suppress(GatewayError):  # what the turn failed of tells more
+            await server.abort(conversation)
+        return _turn_failed(self._retrying_because)
 
     async def _with_reason(self, error: GatewayError) -> GatewayError:
         """Prefer the reason of the events: a response may only say that something went wrong."""
@@ -90,7 +101,18 @@ class _Turn:
             if kind == "server.heartbeat":
                 await self._hear("")
             elif properties.get("sessionID") == self._conversation_id:
+                self._mind_retries(kind, properties)
                 await self._notice(kind, properties)
+
+    def _mind_retries(self, kind: object, properties: dict[str, Any]) -> None:
+        match kind, properties:
+            case "session.status", {"status": {"type": "retry", "message": str(message)}}:
+                self._retrying_because = message
+                latest = anyio.current_time() + RETRYING_WITHIN_S
+                self._patience.deadline = min(self._patience.deadline, latest)
+            # Neither "busy" nor a step that begins: each attempt starts with them.
+            case ("message.part.delta", _) | ("message.part.updated", {"part": {"type": "tool"}}):
+                self._patience.deadline = math.inf
 
     async def _notice(self, kind: object, properties: dict[str, Any]) -> None:
         match kind, properties:

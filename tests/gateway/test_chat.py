@@ -8,6 +8,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from gateway import turn
 from gateway.credentials import Caller
 from gateway.errors import GatewayError
 from tests.support.chat import (
@@ -20,7 +21,7 @@ from tests.support.chat import (
     ready,
     served,
 )
-from tests.support.opencode_server import opencode_server
+from tests.support.opencode_server import PASSWORD, opencode_server
 from tests.support.serving import serve
 
 
@@ -96,6 +97,21 @@ async def test_a_failing_model_is_502_with_its_own_words(gateway: Gateway) -> No
     assert response.status_code == 502
     assert response.json()["name"] == "ModelFailed"
     assert response.json()["data"]["message"] == "The turn failed: The key is not valid."
+
+
+@pytest.mark.opencode
+async def test_a_model_that_is_asked_again_in_vain_is_given_up(
+    gateway: Gateway, opencode_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "RETRYING_WITHIN_S", 0.5)
+
+    response = await gateway.ask("overload")
+
+    assert response.status_code == 502
+    assert response.json()["data"]["message"] == "The turn failed: Too many at once."
+    auth = ("opencode", PASSWORD)
+    busy = await gateway.client.get(f"{opencode_url}/session/status", auth=auth)
+    assert busy.json() == {}
 
 
 @pytest.mark.opencode

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
+from gateway import turn
 from tests.support.chat import FakeDirectory, Gateway, StubbornOpenCode, ready, served
 from tests.support.serving import serve
 
@@ -108,3 +109,56 @@ async def test_a_heartbeat_goes_on_to_the_client(
         first = await anext(lines)
 
     assert first == ": alive"
+
+
+RETRY = {"type": "retry", "attempt": 1, "message": "Cannot connect to API.", "next": 0}
+
+
+@pytest.fixture
+def retrying(opencode: StubbornOpenCode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "RETRYING_WITHIN_S", 0.5)
+    opencode.tell("session.status", status={"type": "busy"})
+    opencode.tell("session.status", status=RETRY)
+
+
+@pytest.mark.usefixtures("retrying")
+async def test_a_turn_that_only_tries_again_is_ended_with_opencodes_reason(
+    gateway: Gateway, opencode: StubbornOpenCode
+) -> None:
+    opencode.retrying = opencode.events[-1]
+
+    with anyio.fail_after(5):
+        response = await gateway.ask("hello")
+
+    assert response.status_code == 502
+    assert response.json()["name"] == "ModelFailed"
+    assert response.json()["data"]["message"] == "The turn failed: Cannot connect to API."
+    assert opencode.aborted.is_set()
+
+
+@pytest.mark.usefixtures("retrying")
+async def test_its_stream_ends_with_an_error(gateway: Gateway, opencode: StubbornOpenCode) -> None:
+    with anyio.fail_after(5):
+        ((name, error),) = await gateway.hear_all("hello")
+
+    assert (name, error["name"]) == ("error", "ModelFailed")
+    assert error["data"]["message"] == "The turn failed: Cannot connect to API."
+    assert opencode.aborted.is_set()
+
+
+@pytest.mark.usefixtures("retrying")
+async def test_a_turn_that_goes_on_after_trying_again_has_all_the_time_it_needs(
+    gateway: Gateway, opencode: StubbornOpenCode
+) -> None:
+    opencode.tell("message.part.updated", part={"type": "text", "id": "prt_1"})
+    opencode.tell("message.part.delta", messageID="msg_2", partID="prt_1", delta="Al")
+
+    async with gateway.stream("hello") as events:
+        first = await anext(events)
+        with anyio.move_on_after(2 * turn.RETRYING_WITHIN_S):
+            await opencode.aborted.wait()
+        opencode.go_on.set()
+        *_, last = [event async for event in events]
+
+    assert (first[0], last[0]) == ("delta", "done")
+    assert not opencode.aborted.is_set()

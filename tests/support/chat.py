@@ -54,6 +54,8 @@ class ScriptedModel:
         self.heard.append(said)
         after_tool = body["messages"][-1]["role"] == "tool"
         match said[-1]:
+            case "overload":
+                return JSONResponse({"error": {"message": "Too many at once."}}, 503)
             case "fail":
                 return JSONResponse({"error": {"message": "The key is not valid."}}, 401)
             case "look around" if not after_tool:
@@ -100,12 +102,15 @@ def _chunk(delta: dict[str, Any], finish: str | None) -> str:
 class StubbornOpenCode:
     """Answers as OpenCode does, with `events` in a stream that breaks off after them.
 
-    The turn is held until `go_on`; without events, until the client leaves.
+    The turn is held until `go_on`; without events, until the client leaves. While `retrying`, it
+    goes on telling so until it is aborted.
     """
 
     status: int = 200
     events: list[dict[str, Any]] = field(default_factory=list)
     go_on: anyio.Event = field(default_factory=anyio.Event)
+    retrying: dict[str, Any] | None = None
+    aborted: anyio.Event = field(default_factory=anyio.Event)
     prompted: anyio.Event = field(default_factory=anyio.Event)
     left: list[str] = field(default_factory=list)
     all_left: anyio.Event = field(default_factory=anyio.Event)
@@ -116,8 +121,9 @@ class StubbornOpenCode:
 
     def app(self) -> Starlette:
         message = Route("/session/ses_1/message", self._prompt, methods=["POST"])
+        abort = Route("/session/ses_1/abort", self._abort, methods=["POST"])
         session = Route("/session", self._create, methods=["POST"])
-        return Starlette(routes=[session, message, Route("/event", self._tell)])
+        return Starlette(routes=[session, message, abort, Route("/event", self._tell)])
 
     async def _create(self, _request: Request) -> Response:
         return JSONResponse({"id": "ses_1", "directory": "/workspace"})
@@ -126,6 +132,10 @@ class StubbornOpenCode:
         async def stream() -> AsyncIterator[str]:
             for event in [{"type": "server.connected"}, *self.events]:
                 yield f"data: {json.dumps(event)}\n\n"
+            while self.retrying and not self.aborted.is_set():
+                yield f"data: {json.dumps(self.retrying)}\n\n"
+                with anyio.move_on_after(0.01):
+                    await self.aborted.wait()
             if not self.events:
                 await self._gone(request, "events")
 
@@ -139,6 +149,11 @@ class StubbornOpenCode:
         await self.go_on.wait()
         message = {"info": {"id": "msg_2"}, "parts": [{"type": "text", "text": "All."}]}
         return JSONResponse(message if self.status == 200 else {}, self.status)
+
+    async def _abort(self, _request: Request) -> Response:
+        self.aborted.set()
+        self.go_on.set()
+        return JSONResponse(True)
 
     async def _gone(self, request: Request, what: str) -> None:
         try:
