@@ -16,6 +16,14 @@ def opencode_binary() -> Path:
     return installed_opencode()
 
 
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def each_engine(request: pytest.FixtureRequest) -> str:
+    """The test runs with either; the one with Docker needs an engine that answers."""
+    if request.param == "docker":
+        docker_host()
+    return str(request.param)
+
+
 @pytest.fixture
 def docker_engine() -> str | None:
     return docker_host()

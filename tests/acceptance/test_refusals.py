@@ -101,7 +101,7 @@ async def alone(small_disk: Path, tmp_path: Path) -> AsyncIterator[Deployment]:
     url = f"http://127.0.0.1:{port}"
     environ = {**CLEAN_ENVIRONMENT, "STATE": str(small_disk / "state"), "PORT": str(port)}
     log = tmp_path / "log"
-    async with running("gateway", environ, log) as (process, _):
+    async with running((str(PROGRAM), "gateway"), environ, log) as process:
         await until(lambda: _answers(url), "the gateway answering")
         people = Deployment(environ, url, "", log, process)
         yield people

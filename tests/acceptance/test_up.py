@@ -5,10 +5,10 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import pytest
+import httpx
 
 from tests.support.deployment import Deployment, Person, deployed
-from tests.support.engine import docker, docker_host
+from tests.support.engine import docker
 from tests.support.scripted_model import scripted_model
 
 
@@ -20,17 +20,13 @@ async def _answer(person: Person, session_id: str, prompt: str) -> str:
     return text
 
 
-@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
-def engine(request: pytest.FixtureRequest) -> str:
-    if request.param == "docker":
-        docker_host()
-    return str(request.param)
-
-
 async def test_a_person_chats_with_their_own_opencode_right_after_up(
-    engine: str, tmp_path: Path, opencode_binary: Path
+    each_engine: str, tmp_path: Path, opencode_binary: Path
 ) -> None:
-    async with scripted_model(engine) as model, deployed(tmp_path / "state", engine) as running:
+    async with (
+        scripted_model(each_engine) as model,
+        deployed(tmp_path / "state", each_engine) as running,
+    ):
         person = await running.person("alice")
         await person.agent(model.wish)
         session = await person.session()
@@ -40,11 +36,27 @@ async def test_a_person_chats_with_their_own_opencode_right_after_up(
         assert "42" in text
 
 
+async def test_the_printed_link_lets_the_administrator_in_once(
+    tmp_path: Path, opencode_binary: Path
+) -> None:
+    async with deployed(tmp_path / "state", "process") as running:
+        async with httpx.AsyncClient() as browser:  # noqa: TID251
+            entered = await browser.get(running.link)
+            me = await browser.get(f"{running.base_url}/gateway/me")
+        async with httpx.AsyncClient() as another:  # noqa: TID251
+            refused = await another.get(running.link)
+            nobody = await another.get(f"{running.base_url}/gateway/me")
+
+    assert (entered.status_code, entered.headers["Location"]) == (303, "/gateway/")
+    assert me.json()["user"]["role"] == "administrator"
+    assert (refused.status_code, nobody.status_code) == (401, 401)
+
+
 async def test_a_signal_stops_everything_that_up_started_and_keeps_the_files(
-    engine: str, tmp_path: Path, opencode_binary: Path
+    each_engine: str, tmp_path: Path, opencode_binary: Path
 ) -> None:
     state = tmp_path / "state"
-    async with scripted_model(engine) as model, deployed(state, engine) as running:
+    async with scripted_model(each_engine) as model, deployed(state, each_engine) as running:
         session_id = await _leave_a_file(running, model.wish)
 
         running.process.send_signal(signal.SIGINT)
@@ -53,7 +65,7 @@ async def test_a_signal_stops_everything_that_up_started_and_keeps_the_files(
 
         assert code == 0
         assert "Traceback" not in running.lines()
-        if engine == "docker":
+        if each_engine == "docker":
             assert not await anyio.to_thread.run_sync(_runs, session_id)
         assert not await anyio.to_thread.run_sync(_processes_of, state)
 

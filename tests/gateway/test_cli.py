@@ -66,7 +66,7 @@ def test_every_command_explains_itself(operator: Operator, command: str) -> None
     assert f"opencode-gateway {command}" in done.stdout
 
 
-def test_a_user_is_added_listed_and_let_in_by_link(operator: Operator) -> None:
+def test_a_user_is_added_with_a_link_and_listed(operator: Operator) -> None:
     added = operator.types("user", "add", "Alice")
     listed = operator.types("user", "list")
 

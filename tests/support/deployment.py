@@ -7,7 +7,7 @@ clears away every container and volume it leaves. A `Person` came in by link and
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +21,14 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from gateway import administration
-from gateway.cli.environment import environment
+from gateway.cli.environment import PROJECT, environment
 from gateway.settings import load_settings
 from gateway.store import Store
 from orchestrator.app import deployment as deployment_mark
 from tests.support.engine import docker
 
 PROGRAM = Path(sys.executable).with_name("opencode-gateway")
+UP = (str(PROGRAM), "up")
 _READY_S = 90
 _STOPPED_S = 60
 
@@ -88,7 +89,9 @@ def _store(environ: Mapping[str, str]) -> Store:
 
 
 @asynccontextmanager
-async def deployed(state: Path, engine: str, **settings: str) -> AsyncIterator[Deployment]:
+async def deployed(
+    state: Path, engine: str, command: Sequence[str] = UP, **settings: str
+) -> AsyncIterator[Deployment]:
     """Run a deployment with this engine (docker or process) while the body runs."""
     environ = {
         **CLEAN_ENVIRONMENT,
@@ -100,8 +103,9 @@ async def deployed(state: Path, engine: str, **settings: str) -> AsyncIterator[D
     }
     log = state.with_name(f"{state.name}.log")
     try:
-        async with running("up", environ, log) as (process, line):
-            link = line.removeprefix("Open ").strip()
+        async with running(command, environ, log) as process:
+            with anyio.fail_after(_READY_S):
+                link = (await _announced(process)).removeprefix("Open ").strip()
             deployment = Deployment(environ, link.partition("/gateway/")[0], link, log, process)
             environ["PORT"] = deployment.base_url.rpartition(":")[2]
             try:
@@ -118,18 +122,16 @@ async def deployed(state: Path, engine: str, **settings: str) -> AsyncIterator[D
 
 @asynccontextmanager
 async def running(
-    verb: str, environ: Mapping[str, str], log: Path
-) -> AsyncIterator[tuple[Process, str]]:
-    """Run one of our programs; yields it with the line by which `up` says that all is up."""
+    command: Sequence[str], environ: Mapping[str, str], log: Path
+) -> AsyncIterator[Process]:
+    """Run one of our programs while the body runs."""
     with log.open("ab") as errors:
         process = await anyio.open_process(
-            [str(PROGRAM), verb], env=environ, stdout=PIPE, stderr=errors, start_new_session=True
+            command, cwd=PROJECT, env=environ, stdout=PIPE, stderr=errors, start_new_session=True
         )
     async with process:
         try:
-            with anyio.fail_after(_READY_S):
-                line = await _announced(process) if verb == "up" else ""
-            yield process, line
+            yield process
         finally:
             with anyio.CancelScope(shield=True):
                 await stopped(process)
@@ -146,6 +148,7 @@ async def stopped(process: Process) -> int:
 
 
 async def _announced(process: Process) -> str:
+    """The line by which a deployment says that it is up."""
     assert process.stdout is not None
     said = ""
     async for text in TextReceiveStream(process.stdout):

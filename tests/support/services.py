@@ -16,7 +16,7 @@ import anyio.to_thread
 import httpx
 from anyio.abc import Process
 
-from tests.support.deployment import CLEAN_ENVIRONMENT, Deployment, clear_away, running
+from tests.support.deployment import CLEAN_ENVIRONMENT, PROGRAM, Deployment, clear_away, running
 from tests.support.waiting import until
 
 _ENDS_WITHIN_S = 30
@@ -38,8 +38,8 @@ class Services:
 
     async def start(self, name: str) -> None:
         """Start a program; with both running, return when each knows the other."""
-        program = running(name, self.environ, self.log)
-        self.programs[name], _ = await self.stack.enter_async_context(program)
+        program = running((str(PROGRAM), name), self.environ, self.log)
+        self.programs[name] = await self.stack.enter_async_context(program)
         if len(self.programs) == 2:
             await until(self.are_connected, "gateway and orchestrator connected")
 
