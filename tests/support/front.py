@@ -82,7 +82,7 @@ class ScriptedOrchestrator:
         if self.refusal:
             return _refused(self.refusal, 409, message="Mend this.")
         if self.ready_at is None:
-            wait = {"retry_after_s": self.retry_after_s}
+            wait: dict[str, Any] = {"retry_after_s": self.retry_after_s}
             self.tell(self.view("failed", **wait))
             return _refused("container_failed", 502, message="Broken.", **wait)
         self._generation += 1
