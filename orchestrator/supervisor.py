@@ -88,6 +88,7 @@ class Supervisor:
                 yield
             finally:
                 self._changes.close()
+                self.engine.hurry()
                 group.cancel_scope.cancel()
 
     async def ensure(self, order: Order, *, force: bool) -> Record:
@@ -104,6 +105,12 @@ class Supervisor:
         await self._owner(session_id, "").remove()
 
     async def stop_all(self) -> None:
+        """Stop what runs, if the engine answers."""
+        try:
+            await self.engine.ping()
+        except EngineError as error:
+            logger.warning("containers left running: %s", error)
+            return
         async with anyio.create_task_group() as group:
             for owner in self._owners.values():
                 group.start_soon(self._guarded, owner.stop)

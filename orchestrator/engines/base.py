@@ -60,4 +60,7 @@ class Engine(Protocol):
 
     def events(self) -> AsyncGenerator[str | None, None]: ...
 
+    def hurry(self) -> None:
+        """The program ends: what is still under way is waited for a moment, and no longer."""
+
     async def aclose(self) -> None: ...

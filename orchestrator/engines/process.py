@@ -71,6 +71,9 @@ class ProcessEngine:
         while True:
             yield await self._exits.next()
 
+    def hurry(self) -> None:
+        """Nothing here takes long."""
+
     async def aclose(self) -> None:
         self._exits.close()
 

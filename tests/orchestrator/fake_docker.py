@@ -2,29 +2,34 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 _VERSION = json.dumps({"ApiVersion": "1.41", "MinAPIVersion": "1.12"})
 
 
 @asynccontextmanager
-async def fake_docker(folder: Path, status: int | None, message: str = "") -> AsyncIterator[str]:
-    """Yield its address. Each call but the version's gets the status; None is silence."""
-
+async def fake_docker(
+    folder: Path, status: int, message: str = "", silent_on: str | None = None
+) -> AsyncIterator[str]:
+    """Yield its address. It lives and tells its version; every other call gets the status, except
+    those of paths with `silent_on` in them, which get no answer."""
     writers: list[asyncio.StreamWriter] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
         except asyncio.IncompleteReadError:
             return  # only a knock at the door
         code, body = status, json.dumps({"message": message})
-        if b"GET /version " in head:
+        if "GET /version " in head:
             code, body = 200, _VERSION
-        if code is None:
+        elif "/_ping " in head:
+            code, body = 200, '"OK"'
+        if silent_on is not None and silent_on in head:
             await reader.read()
         else:
             writer.write(
@@ -38,3 +43,12 @@ async def fake_docker(folder: Path, status: int | None, message: str = "") -> As
         yield f"unix://{folder}/engine.sock"
         for writer in writers:
             writer.close()
+
+
+@contextmanager
+def silent_docker(folder: Path) -> Iterator[str]:
+    """Yield the address of a stopped engine: its socket takes connections, and nobody reads."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "engine.sock"))
+        listener.listen(128)
+        yield f"unix://{folder}/engine.sock"

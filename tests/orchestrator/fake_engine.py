@@ -149,6 +149,9 @@ class FakeEngine:
                 raise word
             yield word
 
+    def hurry(self) -> None:
+        self.calls["hurry"] += 1
+
     async def aclose(self) -> None:
         for session_id in list(self.containers):
             await self._halt(session_id, "")

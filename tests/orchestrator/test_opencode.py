@@ -69,7 +69,7 @@ def test_passwords_differ_by_nonce_and_by_key_and_are_the_same_again() -> None:
 
 
 def test_what_is_repeated_to_people_holds_no_secret_and_no_terminal_codes() -> None:
-    lines = ["\x1b[31mkey sk-secret\x1b[0m refused", "", "  pass\x07word: hunter2  "]
+    lines = ["\x1b[31mkey sk-\x1b[0msecret\x1b[0m refused", "", "  pass\x07word: hunter2  "]
 
     assert opencode.redacted(lines, ("sk-secret", "hunter2", "")) == [
         "key [hidden] refused",

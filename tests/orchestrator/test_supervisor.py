@@ -341,3 +341,16 @@ async def test_stop_all_stops_what_runs(run: Run, engine: FakeEngine) -> None:
 
         states = {view["state"] for view in supervisor.snapshot()["sessions"]}
     assert states == {"stopped"}
+
+
+async def test_the_end_does_not_ask_a_silent_engine_to_stop_each_container(
+    run: Run, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run() as supervisor:
+        await supervisor.ensure(order(), force=False)
+        engine.answers = False
+
+        await supervisor.stop_all()
+
+    assert (engine.calls["stop"], engine.calls["hurry"]) == (0, 1)
+    assert "containers left running: The fake engine does not answer." in caplog.text
