@@ -20,14 +20,25 @@ _BOUND = re.compile(
     rb"(?:/api)?(?:/experimental)?/[a-z]+/((?:ses|per|que|pty|wrk|job)_[^/]+)", re.IGNORECASE
 )
 _CREATES = re.compile(rb"(?:/api)?/session(?:/[^/]+/fork)?")
-# On the shared service these act on everybody: its shell and files, its settings, its life. Dot
+# What nobody reads on the shared service: its files and terminals are not one person's. Dot
 # segments mean nothing to OpenCode, but may to a proxy before it.
-_NOT_SHARED = re.compile(
-    rb"(?:/api)?/(?:pty|find|file|fs|instance|mcp|tui|sync|vcs|experimental|worktree)(?:/.*)?"
-    rb"|/global/(?:dispose|upgrade|config)|/auth/.*|(?:/api)?/session/[^/]+/(?:shell|share)"
-    rb"|.*/\.\.?(?:/.*)?",
+_NOT_READ = re.compile(
+    rb"(?:/api)?/(?:pty|find|file|fs|instance|tui|worktree)(?:/.*)?"
+    rb"|/auth/.*|(?:/api)?/session/[^/]+/(?:shell|share)|.*/\.\.?(?:/.*)?",
     re.DOTALL,
 )
+# What may be written there is talk, and nothing else: a list of what to forbid would have to know
+# every command, settings and credential path of every version, and one missed is a shell.
+_TALK = {
+    b"POST": re.compile(
+        rb"/log|(?:/api)?/session|/permission/[^/]+/reply|/question/[^/]+/(?:reply|reject)"
+        rb"|/session/[^/]+/(?:abort|fork|message|prompt_async|summarize|permissions/[^/]+)"
+        rb"|/api/session/[^/]+/(?:agent|compact|interrupt|model|prompt|wait|permission"
+        rb"|permission/[^/]+/reply|question/[^/]+/(?:reply|reject))"
+    ),
+    b"PATCH": re.compile(rb"/session/[^/]+"),
+    b"DELETE": re.compile(rb"/session/[^/]+(?:/message/[^/]+)?"),
+}
 _READ_ONLY = (b"GET", b"HEAD", b"OPTIONS")
 
 
@@ -59,13 +70,10 @@ def allowed_on_shared(method: bytes, path: bytes) -> bool:
     shell, files and settings are somebody's own and stay away.
     """
     path = _as_routed(path).lower()
-    if method in _READ_ONLY and path in (b"/global/config", b"/config", b"/vcs", b"/mcp"):
-        return True
-    if path in (b"/config", b"/api/config") and method not in _READ_ONLY:
-        return False
-    if path.startswith((b"/experimental/", b"/sync/")) and method in _READ_ONLY:
-        return True
-    return _NOT_SHARED.fullmatch(path) is None
+    if method in _READ_ONLY:
+        return _NOT_READ.fullmatch(path) is None
+    talk = _TALK.get(method)
+    return talk is not None and talk.fullmatch(path) is not None
 
 
 def _as_routed(path: bytes) -> bytes:

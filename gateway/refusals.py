@@ -20,15 +20,17 @@ _SENTENCES = {
     ),
     "agent_required": "Bring an agent first: a provider, a model and its token.",
     "session_required": "Start or choose a session first; this login names none.",
-    "cross_site": "This request comes from another site, and cookies do not count from there.",
+    "cross_site": (
+        "This request comes from another site, where what a browser sends by itself does not count."
+    ),
     "session_removing": "This session is being deleted.",
     "container_unavailable": "The session's container cannot be had now.",
     "conversation_unavailable": (
         "This conversation lives in the session's own container, which cannot be had now."
     ),
     "not_on_shared": (
-        "The session's container cannot be had now, and the shared service does not do this "
-        "for one person."
+        "The shared service would have to answer this, and does not do it for one person: it is "
+        "everybody's, and limited to talk."
     ),
 }
 _CREATE_AT = {"agent_required": "/gateway/agents", "session_required": "/gateway/"}

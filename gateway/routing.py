@@ -131,7 +131,7 @@ def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_ag
     if caller.session_id is None:
         return _no_session(ask, has_agent=has_agent)
     if ask.on_shared:
-        return ToShared("conversation") if shared else Refuse("conversation_unavailable")
+        return _to_its_conversation(ask, shared=shared)
     if place.upstream is not None:
         return ToSession(place.upstream)
     if place.state is State.REMOVING:
@@ -161,6 +161,15 @@ def fallback(ask: Ask, reason: str, *, shared: bool) -> Route:
     if not opencode.allowed_on_shared(ask.method, ask.path):
         return Refuse("not_on_shared")
     return ToShared(reason)
+
+
+def _to_its_conversation(ask: Ask, *, shared: bool) -> Route:
+    """What lives on the shared service stays there, and is limited to talk there as well."""
+    if not shared:
+        return Refuse("conversation_unavailable")
+    if not opencode.allowed_on_shared(ask.method, ask.path):
+        return Refuse("not_on_shared")
+    return ToShared("conversation")
 
 
 def _nobody(ask: Ask, *, shared: bool) -> Route:

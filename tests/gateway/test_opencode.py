@@ -123,6 +123,43 @@ def test_what_acts_on_everybody_never_goes_to_the_shared_service(path: bytes) ->
     assert not opencode.allowed_on_shared(b"POST", path)
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        (b"POST", b"/session"),
+        (b"POST", b"/session/ses_1/message"),
+        (b"POST", b"/session/ses_1/prompt_async"),
+        (b"POST", b"/session/ses_1/abort"),
+        (b"POST", b"/api/session/ses_1/prompt"),
+        (b"POST", b"/permission/per_1/reply"),
+        (b"PATCH", b"/session/ses_1"),
+        (b"DELETE", b"/session/ses_1"),
+    ],
+)
+def test_talk_may_be_written_on_the_shared_service(method: bytes, path: bytes) -> None:
+    assert opencode.allowed_on_shared(method, path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        (b"POST", b"/session/ses_1/command"),
+        (b"POST", b"/session/ses_1/init"),
+        (b"PATCH", b"/project/global"),
+        (b"POST", b"/project/git/init"),
+        (b"POST", b"/provider/x/oauth/authorize"),
+        (b"POST", b"/api/integration/x/connect/key"),
+        (b"DELETE", b"/api/credential/x"),
+        (b"DELETE", b"/api/permission/saved/x"),
+        (b"PUT", b"/auth/x"),
+        (b"POST", b"/experimental/workspace"),
+        (b"POST", b"/a/path/of/a/later/version"),
+    ],
+)
+def test_anything_else_is_not_written_there(method: bytes, path: bytes) -> None:
+    assert not opencode.allowed_on_shared(method, path)
+
+
 @pytest.mark.parametrize("path", [b"/config", b"/api/config", b"/Config/", b"/mcp", b"/vcs"])
 def test_settings_of_the_shared_service_may_be_read_but_not_changed(path: bytes) -> None:
     assert opencode.allowed_on_shared(b"PATCH", path) is False

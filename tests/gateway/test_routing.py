@@ -118,6 +118,14 @@ def test_conversation_of_the_shared_service_goes_nowhere_else(state: State) -> N
     assert decide(ask, SOMEBODY, place(state), shared=False) == UNAVAILABLE
 
 
+@pytest.mark.parametrize("act", [b"shell", b"command", b"init", b"share", b"revert"])
+@pytest.mark.parametrize("state", State)
+def test_conversation_of_the_shared_service_is_limited_to_talk(state: State, act: bytes) -> None:
+    ask = Ask(b"POST", b"/session/ses_1/" + act, on_shared=True)
+
+    assert decide(ask, SOMEBODY, place(state)) == NOT_SHARED
+
+
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("kind", ASKS)
 def test_nobody_reaches_no_container(state: State, kind: str) -> None:
