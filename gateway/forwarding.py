@@ -19,6 +19,8 @@ _NEVER_FORWARDED = frozenset(
         b"x-forwarded-port x-forwarded-prefix x-real-ip"
     ).split()
 )
+# Ours alone to say; and what would wipe the cookies and caches of the whole origin.
+_HIDDEN = frozenset((b"x-opencode-gateway-route", b"clear-site-data"))
 _WITH_COOKIE = _NEVER_FORWARDED | {b"cookie"}
 
 
@@ -56,6 +58,7 @@ class Forwarding:
             held_under=held_under,
             refuse_cookie=self._cookies.is_ours,
             otherwise=otherwise,
+            hidden=_HIDDEN,
         )
 
     def _added(self, head: RequestHead, client: Client, upstream: Upstream) -> bytes:

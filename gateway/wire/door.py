@@ -52,7 +52,8 @@ class Relay:
 
     `without` and `added` edit the head (see `RequestHead.for_upstream`); `mark` is a header line
     for the response; `refuse_cookie` says which of its `Set-Cookie` values must not pass;
-    `otherwise` is asked when no answer came; `witness` is given a small response's whole body.
+    `hidden` are names of its fields that must not; `otherwise` is asked when no answer came;
+    `witness` is given a small response's whole body.
     """
 
     pool: Pool
@@ -64,6 +65,7 @@ class Relay:
     refuse_cookie: Callable[[bytes], bool]
     otherwise: "Callable[[Failure], Decision]"
     witness: Callable[[int, bytes], None] | None = None
+    hidden: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

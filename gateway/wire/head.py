@@ -41,7 +41,6 @@ _HOP_BY_HOP: Final = frozenset(
         b"proxy-authenticate proxy-authorization proxy-authentication-info http2-settings"
     ).split()
 )
-_NO_LINES: Final[frozenset[bytes]] = frozenset()
 _LENGTH_LINE: Final = frozenset((b"content-length",))
 
 
@@ -227,12 +226,19 @@ class ResponseHead(_Head):
         return method == b"HEAD" or self.status < 200 or self.status in (204, 304)
 
     def for_client(
-        self, added: bytes, refuse_cookie: Callable[[bytes], bool] | None = None
+        self,
+        added: bytes,
+        hidden: frozenset[bytes] = frozenset(),
+        refuse_cookie: Callable[[bytes], bool] | None = None,
     ) -> bytes:
-        """Return the head to send on; framing and connection lines are in `added`."""
+        """Return the head to send on; framing and connection lines are in `added`.
+
+        `hidden` are names of fields that do not pass, beside those of one hop.
+        """
         # RFC 9110 §8.6: where no body can follow, a length would be read as one that must.
         lengthless = self.status < 200 or self.status == 204
-        lines = self._kept(_LENGTH_LINE if lengthless else _NO_LINES, self.tokens(b"connection"))
+        without = hidden | _LENGTH_LINE if lengthless else hidden
+        lines = self._kept(without, self.tokens(b"connection"))
         if refuse_cookie is not None and b"set-cookie" in self.names:
             lines = [
                 line

@@ -20,6 +20,8 @@ from gateway.wire.upstream import UpstreamConnection
 from gateway.wire.witness import Witness
 
 HANDSHAKE_S = 30.0
+# Each is parsed and passed on at once: without a bound, an upstream could keep us at nothing else.
+_MOST_INTERIM = 16
 _LONGEST_HEAD = 64 * 1024
 # RFC 9110 §9.2.2; PUT and DELETE are left out: OpenCode's have effects that a repeat would double.
 _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
@@ -40,6 +42,7 @@ class Exchange:
         self._response: ResponseHead | None = None
         self._buffer = b""
         self._heard = False
+        self._interim = 0
         self._delivery: Delivery | None = None
         self._witness: Witness | None = None
         self._on_upstream: Callable[[bytes], None] = self._head_bytes
@@ -166,8 +169,11 @@ class Exchange:
                 rest, self._buffer = self._buffer, b""
                 self._respond(head, rest)
                 return
+            self._interim += 1
+            if self._interim > _MOST_INTERIM:
+                raise BadHead(502, "The upstream sends interim answers without end.")
             if self._head.minor == 1:
-                self._client.write(head.for_client(b"", self._relay.refuse_cookie))
+                self._client.write(self._for_client(head, b""))
         if len(self._buffer) > _LONGEST_HEAD:
             raise BadHead(502, "The upstream's head is too long.")
 
@@ -183,9 +189,12 @@ class Exchange:
             as_sent = isinstance(self._delivery.body, Chunked) and self._head.minor == 1
             self._witness = Witness(self._relay.witness, chunked=as_sent)
         added = self._delivery.lines + self._relay.mark
-        first = head.for_client(added, self._relay.refuse_cookie)
+        first = self._for_client(head, added)
         self._on_upstream = self._body_bytes
         self._pass_on(first, rest)
+
+    def _for_client(self, head: ResponseHead, added: bytes) -> bytes:
+        return head.for_client(added, self._relay.hidden, self._relay.refuse_cookie)
 
     def _note(self, head: ResponseHead) -> None:
         self._outcome.status = head.status
@@ -230,7 +239,7 @@ class Exchange:
         self._note(head)
         self._client.deadline = None
         line = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + self._relay.mark
-        self._client.write(head.for_client(line, self._relay.refuse_cookie))
+        self._client.write(self._for_client(head, line))
         tunnel = Tunnel(self._client, upstream, self._outcome)
         self._detach()
         upstream.serve(tunnel)

@@ -449,9 +449,17 @@ def test_response_head_is_refused(head: bytes) -> None:
 def test_refused_cookie_is_left_out_and_the_others_stay_apart() -> None:
     head = response(b"Set-Cookie: a=1", b"set-cookie:  ours=2", b"Set-Cookie: b=3")
 
-    sent = head.for_client(b"", lambda value: value.startswith(b"ours="))
+    sent = head.for_client(b"", refuse_cookie=lambda value: value.startswith(b"ours="))
 
     assert sent == b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=3\r\n\r\n"
+
+
+def test_hidden_field_does_not_pass_however_it_is_spelled() -> None:
+    head = response(b"X-Ours: forged", b"x-OURS: again", b"X-Theirs: 1")
+
+    assert head.for_client(b"", frozenset((b"x-ours",))) == (
+        b"HTTP/1.1 200 OK\r\nX-Theirs: 1\r\n\r\n"
+    )
 
 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 103 Early", b"HTTP/1.1 204 None", b"HTTP/1.1 101 S"])

@@ -284,6 +284,13 @@ async def test_interim_answers_go_before_the_final_one() -> None:
 # HTTP/1.0 clients
 
 
+async def test_interim_answers_without_end_are_refused() -> None:
+    answer = await through(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000 + OK)
+
+    assert b"HTTP/1.1 502 " in answer
+    assert answer.count(b" 103 ") == 16
+
+
 async def test_http_1_0_client_gets_no_interim_answer() -> None:
     answer = await through(b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK, OLD)
 
