@@ -41,6 +41,7 @@ class Wiring:
     limits: HeadLimits = field(default_factory=HeadLimits)
     head_s: float = 10.0
     idle_s: float = 75.0
+    own_body_s: float = 30.0
 
 
 class ClientConnection(ClientSocket):
@@ -189,6 +190,9 @@ class ClientConnection(ClientSocket):
         self._hold(local.held_under)
         exchange = LocalExchange(self, self._head, local, self._outcome, self._wiring.tasks)
         self._talk = exchange
+        if self._head.has_body:
+            # What our own application takes is small; a relayed body may come as slow as it likes.
+            self.deadline = self._loop.time() + self._wiring.own_body_s
         exchange.begin(self._app, self._app_state, self._client)
 
     async def _wait(self, wait: Wait) -> None:

@@ -30,6 +30,7 @@ App = Callable[
 
 
 class LocalClient(Protocol):
+    deadline: float | None
     draining: bool
 
     def write(self, data: bytes) -> None: ...
@@ -86,7 +87,9 @@ class LocalExchange:
         self._outcome.bytes_in += len(piece)
         self._received.append(piece)
         self._request_done = done
-        if not done:
+        if done:
+            self._client.deadline = None
+        else:
             self._client.hold_reading(True)
         self._arrived.set()
 
@@ -116,7 +119,10 @@ class LocalExchange:
         self.revoke()
 
     def expire(self) -> None:
-        """Our own application has no deadline here."""
+        """The request's body did not arrive in time; ours are small."""
+        self._outcome.trouble = "body too slow"
+        self.abandon()
+        self._client.truncated(abort=True)
 
     async def _run(self, app: App, scope: MutableMapping[str, Any]) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -442,3 +442,35 @@ async def test_application_that_lives_on_after_its_answer_holds_nothing() -> Non
         writer.write(KEEP)
         await reader.head()
         await within(later.wait())
+
+
+async def test_body_that_does_not_come_in_time_ends_the_connection() -> None:
+    async with relaying(plays(OK), echo, own_body_s=0.01) as served:
+        served.door.chosen = lambda head: Local({})
+        async with client(served.port) as (reader, writer):
+            writer.write(UPLOAD + b"\r\nab")
+            with suppress(ConnectionResetError):
+                assert await reader.rest() == b""
+
+        assert served.door.outcomes[0].trouble == "body too slow"
+
+
+async def test_body_that_came_in_time_lets_the_answer_take_its_own() -> None:
+    came, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await whole(receive)
+        came.set()
+        await may_answer.wait()
+        await start(send)
+        await say(send, b"late")
+
+    async with relaying(plays(OK), slow) as served:
+        served.door.chosen = lambda head: Local({})
+        async with client(served.port) as (reader, writer):
+            writer.write(UPLOAD + b"\r\nabcd")
+            await within(came.wait())
+            served.wiring.deadlines.sweep(now=asyncio.get_running_loop().time() + 3600)
+            may_answer.set()
+
+            assert (await reader.rest()).endswith(b"late")
