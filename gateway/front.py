@@ -22,7 +22,7 @@ from gateway.credentials import (
 from gateway.errors import GatewayError
 from gateway.forwarding import Forwarding
 from gateway.noticing import Noticing
-from gateway.origin import is_foreign
+from gateway.origin import is_counted
 from gateway.parts import Parts
 from gateway.routing import (
     Ask,
@@ -85,7 +85,7 @@ class Front:
     def decide(self, head: RequestHead, client: Client) -> Decision:
         path = head.path
         caller = self._identify(head)
-        if caller is not None and caller.via == "cookie" and is_foreign(head, self._authority):
+        if caller is not None and not is_counted(caller.via, head, self._authority):
             return refusals.answer("cross_site")
         if is_own(path):
             return Local({"caller": caller}, streams.names(caller) if caller else ())

@@ -9,6 +9,21 @@ from gateway.wire.head import RequestHead
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 
 
+def is_counted(via: str, head: RequestHead, public_authority: bytes) -> bool:
+    """Whether a credential counts for this request, given how it came along.
+
+    A browser sends the cookie by itself, and Basic as well once a person has typed it into the
+    dialog that a 401 opens; then only the mode tells a page's form from its own client code, which
+    always comes as `cors`. A token in a header or a query somebody put there on purpose.
+    """
+    if via == "cookie":
+        return not is_foreign(head, public_authority)
+    if via != "basic" or head.method in _SAFE:
+        return True
+    foreign = head.noted(b"sec-fetch-site") in ([b"cross-site"], [b"same-site"])
+    return not (foreign and head.noted(b"sec-fetch-mode") in ([b"navigate"], [b"no-cors"]))
+
+
 def is_foreign(head: RequestHead, public_authority: bytes) -> bool:
     """Whether this acts (writes, or upgrades) and says that it comes from another origin."""
     if head.method in _SAFE and not head.upgrade:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.origin import is_foreign
+from gateway.origin import is_counted, is_foreign
 from gateway.wire.head import HeadLimits, RequestHead, parse_request
 
 PUBLIC = b"gw.example"
@@ -51,3 +51,28 @@ def test_what_only_reads_may_come_from_anywhere(method: bytes) -> None:
 
 def test_empty_host_is_no_origins() -> None:
     assert is_foreign(head(b"Origin: null\r\n", host=b""), PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "counted"),
+    [
+        (b"cross-site", b"navigate", False),
+        (b"cross-site", b"no-cors", False),
+        (b"same-site", b"no-cors", False),
+        (b"cross-site", b"cors", True),
+        (b"same-origin", b"cors", True),
+        (b"none", b"navigate", True),
+    ],
+)
+def test_basic_that_a_browser_keeps_does_not_count_for_another_sites_form(
+    site: bytes, mode: bytes, counted: bool
+) -> None:
+    lines = b"Sec-Fetch-Site: " + site + b"\r\nSec-Fetch-Mode: " + mode + b"\r\n"
+
+    assert is_counted("basic", head(lines), PUBLIC) is counted
+    assert is_counted("basic", head(lines, b"GET"), PUBLIC)
+    assert is_counted("bearer", head(lines), PUBLIC)
+
+
+def test_basic_of_a_program_counts() -> None:
+    assert is_counted("basic", head(b""), PUBLIC)
