@@ -192,12 +192,20 @@ def auth_token(query: bytes) -> bytes | None:
 
 
 def without_auth_token(target: bytes) -> bytes:
-    """Return the target without `auth_token`: OpenCode would prefer it to the real credential."""
+    """Return the target without `auth_token`: OpenCode would prefer it to the real credential.
+
+    However the key is spelled: what another parser takes for it must not reach the container.
+    """
     path, mark, query = target.partition(b"?")
-    if b"auth_token=" not in query:
+    if b"%" not in query and b"auth_token" not in query.lower():
         return target
-    kept = [part for part in query.split(b"&") if not part.startswith(b"auth_token=")]
+    kept = [part for part in query.split(b"&") if not _names_auth_token(part)]
     return path + mark + b"&".join(kept) if kept else path
+
+
+def _names_auth_token(part: bytes) -> bool:
+    keys = unquote_to_bytes(part).lower().replace(b"+", b" ").split(b";")
+    return any(key.strip().partition(b"=")[0] == b"auth_token" for key in keys)
 
 
 def _pairs(field: bytes) -> list[tuple[bytes, bytes]]:

@@ -22,7 +22,7 @@ class Noticing:
 
     def ticket_asked(self, ask: Ask, session_id: str) -> None:
         """A session asks for a ticket to a terminal: the ticket's bearer is led to it."""
-        if b"/pty/" in ask.path:
+        if ask.method == b"POST" and b"/pty/" in ask.path:
             terminal = opencode.terminal(ask.path)
             if terminal is not None and terminal[1] == "connect-token":
                 self._tickets.note(terminal[0], session_id, asyncio.get_running_loop().time())

@@ -6,26 +6,30 @@ way to the right container is remembered here.
 """
 
 _GOOD_FOR_S = 60.0
-_MOST = 10_000
+_MOST_PER_SESSION = 64
 
 
 class Tickets:
+    """Each session has places of its own, so that none can use up another's."""
+
     def __init__(self) -> None:
-        self._asked: dict[str, tuple[str, float]] = {}
+        self._asked: dict[str, dict[str, float]] = {}
 
     def note(self, terminal_id: str, session_id: str, now: float) -> None:
         """Remember that this session asked for a ticket to this terminal.
 
         Whoever asked first keeps the terminal: another session naming it has guessed its id.
         """
-        known = self._asked.get(terminal_id)
-        if known is not None and known[1] > now and known[0] != session_id:
+        if self.session_of(terminal_id, now) not in (None, session_id):
             return
-        if len(self._asked) >= _MOST:
-            self._asked = {t: a for t, a in self._asked.items() if a[1] > now}
-        if len(self._asked) < _MOST:
-            self._asked[terminal_id] = (session_id, now + _GOOD_FOR_S)
+        own = self._asked.setdefault(session_id, {})
+        own.pop(terminal_id, None)
+        own[terminal_id] = now + _GOOD_FOR_S
+        if len(own) > _MOST_PER_SESSION:
+            del own[next(iter(own))]
 
     def session_of(self, terminal_id: str, now: float) -> str | None:
-        known = self._asked.get(terminal_id)
-        return known[0] if known is not None and known[1] > now else None
+        for session_id, own in self._asked.items():
+            if own.get(terminal_id, 0.0) > now:
+                return session_id
+        return None

@@ -44,9 +44,17 @@ def test_forgotten_terminal_may_be_anybodys() -> None:
 
 def test_memory_of_tickets_is_bounded() -> None:
     tickets = Tickets()
-    for number in range(10_001):
+    for number in range(1000):
         tickets.note(f"pty_{number}", "session", now=0.0)
-    assert len(tickets._asked) == 10_000
-    tickets.note("pty_new", "session", now=61.0)
 
-    assert list(tickets._asked) == ["pty_new"]
+    assert tickets.session_of("pty_999", 1.0) == "session"
+    assert tickets.session_of("pty_0", 1.0) is None
+
+
+def test_one_session_cannot_use_up_the_places_of_another() -> None:
+    tickets = Tickets()
+    tickets.note("pty_mine", "mine", now=0.0)
+    for number in range(1000):
+        tickets.note(f"pty_{number}", "greedy", now=0.0)
+
+    assert tickets.session_of("pty_mine", 1.0) == "mine"
