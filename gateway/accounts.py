@@ -21,6 +21,7 @@ _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHORTEST_PASSWORD = 8
 _LONGEST_PASSWORD = 1024
+_HASHES_WAITING = 32  # a few seconds of work; who comes later would only wait in vain
 _HASHES_AT_ONCE = 2  # each holds 64 MiB and a core; more would let strangers starve the relay
 
 _HASHER = PasswordHasher()  # argon2id, with the costs of RFC 9106's second choice
@@ -46,7 +47,13 @@ class Accounts:
         return right and password_hash is not None
 
     async def verify_aside(self, password_hash: str | None, password: str) -> bool:
-        """Verify on a worker thread, a few at a time."""
+        """Verify on a worker thread, a few at a time; `too_many_attempts` when many wait."""
+        if self._limiter.statistics().tasks_waiting >= _HASHES_WAITING:
+            raise GatewayError(
+                "too_many_attempts",
+                "Too many people sign in at this moment: try again shortly.",
+                retry_after_s=_HASHES_WAITING * 0.1,
+            )
         return await anyio.to_thread.run_sync(
             self.verify, password_hash, password, limiter=self._limiter
         )

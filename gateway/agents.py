@@ -61,8 +61,23 @@ async def change_agent(
         columns.get("model", agent.model),
         columns.get("base_url", agent.base_url),
     )
+    _check_token_stays(agent, columns)
     await store.change_agent(agent.id, columns)
     return await owned_agent(store, agent.user_id, agent.id)
+
+
+def _check_token_stays(agent: Agent, columns: Mapping[str, Any]) -> None:
+    """A token goes where its owner meant it to: whoever sends it elsewhere must know it."""
+    moved = any(
+        columns.get(name, getattr(agent, name)) != getattr(agent, name)
+        for name in ("provider", "base_url")
+    )
+    if moved and "sealed_token" not in columns:
+        raise GatewayError(
+            "invalid_request",
+            "A changed provider or base_url needs the token as well: give it again.",
+            field="token",
+        )
 
 
 async def owned_agent(store: Store, user_id: str, agent_id: str) -> Agent:

@@ -91,6 +91,23 @@ async def test_the_event_loop_goes_on_while_a_password_is_checked() -> None:
         hasher.let_go.set()
 
 
+async def test_a_crowd_of_sign_ins_is_told_to_come_back_instead_of_queueing() -> None:
+    hasher = HeldHasher()
+    accounts = Accounts([NEW], hasher)
+    kept = hash_password("correct horse", CHEAP)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(34):
+            group.start_soon(accounts.verify_aside, kept, "correct horse")
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(GatewayError) as refused:
+            await accounts.verify_aside(kept, "correct horse")
+        hasher.let_go.set()
+
+    assert refused.value.code == "too_many_attempts"
+    assert "Retry-After" in refused.value.headers
+
+
 @pytest.mark.parametrize(
     "name", ["a", "alice", "Alice", "a.b-c_d", "al@example.org", "7", "x" * 64]
 )

@@ -221,6 +221,21 @@ async def test_a_change_keeps_the_rules_of_creation(
     assert (await alice.get(path)).json() == made
 
 
+@pytest.mark.parametrize(
+    "change", [{"base_url": "https://elsewhere.example/v1"}, {"provider": "openai"}]
+)
+async def test_a_token_is_not_sent_elsewhere_without_being_given_again(
+    alice: Browser, change: dict[str, str]
+) -> None:
+    path = f"/api/agents/{(await agent(alice))['id']}"
+
+    refused = await alice.patch(path, json=change)
+    given_again = await alice.patch(path, json={**change, "token": TOKEN})
+
+    assert refusal(refused) == (422, "invalid_request", "token")
+    assert given_again.status_code == 200
+
+
 async def test_what_a_provider_needs_cannot_be_taken_away(alice: Browser) -> None:
     made = await agent(alice, **COMPATIBLE)
 
