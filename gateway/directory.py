@@ -23,7 +23,12 @@ Order = Mapping[str, Any]
 _UNKNOWN = Place(State.NEW)
 _RECONNECT_S = 1.0
 # Failures that say nothing about the container itself.
-_NOT_ITS_OWN = ("orchestrator_unavailable", "orchestrator_failed", "session_removing")
+_NOT_ITS_OWN = (
+    "container_stopped",
+    "orchestrator_failed",
+    "orchestrator_unavailable",
+    "session_removing",
+)
 
 
 class Directory:

@@ -28,6 +28,7 @@ STATUS = {
     "request_timeout": 408,
     "agent_in_use": 409,
     "agent_required": 409,
+    "container_stopped": 409,
     "session_removing": 409,
     "session_required": 409,
     "username_taken": 409,

@@ -12,6 +12,7 @@ STATUS = {
     "session_not_found": 404,
     "not_found": 404,
     "method_not_allowed": 405,
+    "container_stopped": 409,
     "session_removing": 409,
     "body_too_large": 413,
     "invalid_request": 422,

@@ -138,11 +138,12 @@ def configuration(agent: Agent) -> dict[str, Any]:
 
 def redacted(lines: list[str], secrets: tuple[str, ...]) -> list[str]:
     """The lines without secrets and terminal codes, for a sentence that people read."""
-    text = "\n".join(lines)
+    # The codes first: between the letters of a secret they would hide it from us, and from nobody.
+    text = _TERMINAL_CODES.sub("", "\n".join(lines))
     for secret in secrets:
         if secret:
             text = text.replace(secret, _HIDDEN)
-    return [clean for line in text.splitlines() if (clean := _TERMINAL_CODES.sub("", line).strip())]
+    return [clean for line in text.splitlines() if (clean := line.strip())]
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

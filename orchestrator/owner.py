@@ -74,7 +74,7 @@ class Owner:
 
     async def stop(self) -> Record:
         self._abandon(
-            OrchestratorError("container_failed", "It was stopped while it was starting.")
+            OrchestratorError("container_stopped", "It was stopped while it was starting.")
         )
         async with self._lock:
             if self._is(State.REMOVING):

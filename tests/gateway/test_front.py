@@ -164,7 +164,9 @@ async def test_container_comes_back_though_only_its_own_conversations_are_asked_
     await until(is_back, "the container answers again")
 
 
-@pytest.mark.parametrize("code", ["image_not_allowed", "invalid_request", "session_removing"])
+@pytest.mark.parametrize(
+    "code", ["container_stopped", "image_not_allowed", "invalid_request", "session_removing"]
+)
 async def test_start_refused_for_what_somebody_must_mend_is_told_and_not_served_elsewhere(
     gw: Gateway, code: str
 ) -> None:
