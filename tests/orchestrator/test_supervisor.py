@@ -186,16 +186,18 @@ async def test_stop_ends_a_start_that_is_under_way(run: Run, engine: FakeEngine)
     engine.manner = Manner.MUTE
     engine.hold("start").set()
     async with run() as supervisor, anyio.create_task_group() as group:
-        group.start_soon(_expect_failure, supervisor.ensure(order(), force=False))
+        asking = supervisor.ensure(order(), force=False)
+        group.start_soon(_expect_failure, asking, "container_stopped")
         await engine.reached("start")
 
         assert (await supervisor.stop(SESSION)).state is State.STOPPED
     assert not engine.containers[SESSION].seen.running
 
 
-async def _expect_failure(asking: Awaitable[Record]) -> None:
-    with pytest.raises(OrchestratorError):
+async def _expect_failure(asking: Awaitable[Record], code: str) -> None:
+    with pytest.raises(OrchestratorError) as failed:
         await asking
+    assert failed.value.code == code
 
 
 async def test_stop_asks_opencode_to_end_in_order(run: Run, engine: FakeEngine) -> None:
@@ -211,7 +213,8 @@ async def test_remove_during_a_start_leaves_nothing_behind(run: Run, engine: Fak
     engine.manner = Manner.MUTE
     engine.hold("start").set()
     async with run() as supervisor, anyio.create_task_group() as group:
-        group.start_soon(_expect_failure, supervisor.ensure(order(), force=False))
+        asking = supervisor.ensure(order(), force=False)
+        group.start_soon(_expect_failure, asking, "session_removing")
         await engine.reached("start")
         await supervisor.remove(SESSION)
 
