@@ -1,6 +1,6 @@
 // The list of agents, and the one form that creates or changes one.
 
-import { announce, ask, attempt, byId, confirmed, fromTemplate } from "./gateway.js";
+import { announce, ask, attempt, byId, confirmed, forgetProblem, fromTemplate } from "./gateway.js";
 
 const MIB = 1024 * 1024;
 
@@ -39,6 +39,7 @@ function label(provider) {
 // The form
 
 function open(agent) {
+  forgetProblem();
   editing = agent;
   form.reset();
   if (agent) fill(agent);
@@ -67,6 +68,7 @@ function fill(agent) {
 }
 
 function close() {
+  forgetProblem();
   form.hidden = true;
   editing = null;
   byId("add").hidden = false;

@@ -51,19 +51,23 @@ function signIn() {
 
 /** Run an action of the person with its button held, and show why it failed, if it did. */
 export async function attempt(button, action) {
-  const problem = byId("problem");
-  problem.textContent = "";
+  forgetProblem();
   button.disabled = true;
   try {
     return await action();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    problem.textContent = error.message;
-    problem.scrollIntoView({ block: "nearest" });
+    byId("problem").textContent = error.message;
+    byId("problem").scrollIntoView({ block: "nearest" });
     return undefined;
   } finally {
     button.disabled = false;
   }
+}
+
+/** Take back why the last action failed, for whoever goes on to another. */
+export function forgetProblem() {
+  byId("problem").textContent = "";
 }
 
 /** Say something to those who hear the page rather than see it. */
@@ -97,6 +101,7 @@ function selectAndCopy(element) {
 
 /** Ask for a yes in the page's dialog. */
 export function confirmed(title, text) {
+  forgetProblem();
   const dialog = byId("confirm");
   byId("confirm-title").textContent = title;
   byId("confirm-text").textContent = text;
