@@ -61,12 +61,13 @@ function update(card, session) {
   const [label, tone] = STATES[session.state] ?? [session.state, "quiet"];
   const { element, parts } = card;
   if (card.session && card.session.state !== session.state) {
+    card.underway = null;
     announce(`${name(session)}: ${label}. ${session.why ?? ""}`);
   }
   card.session = session;
   setText(parts.title, name(session));
-  setText(parts.state, label);
-  parts.state.dataset.tone = tone;
+  setText(parts.state, card.underway ?? label);
+  parts.state.dataset.tone = card.underway ? "moving" : tone;
   setText(parts.agent, agentNames.get(session.agent_id) ?? "");
   setText(parts.since, session.since ? `${label} ${ago(session.since)}` : "");
   setText(parts.why, session.why ?? "");
@@ -106,8 +107,8 @@ async function activateAndOpen(id) {
 
 const ACTIONS = {
   open: (card, button) => attempt(button, () => activateAndOpen(card.session.id)),
-  start: (card, button) => change(button, () => ask("POST", `${path(card)}/start`)),
-  stop: (card, button) => change(button, () => ask("POST", `${path(card)}/stop`)),
+  start: (card, button) => change(card, button, "Starting …", "POST", "/start"),
+  stop: (card, button) => change(card, button, "Stopping …", "POST", "/stop"),
   copy: (card, button) => copy(button, card.parts.command),
   delete: async (card, button) => {
     const yes = await confirmed(
@@ -115,14 +116,19 @@ const ACTIONS = {
       "Its container, files and conversations are removed. This cannot be undone.",
     );
     if (!yes) return;
-    await change(button, () => ask("DELETE", path(card)));
+    await change(card, button, "Deleting …", "DELETE");
     announce("Deleted.");
     byId("main").focus();
   },
 };
 
-async function change(button, action) {
-  await attempt(button, action);
+/** Ask for a change of a session, which may take seconds; its card says at once what was asked. */
+async function change(card, button, underway, method, what = "") {
+  card.underway = underway;
+  update(card, card.session);
+  announce(`${name(card.session)}: ${underway}`);
+  await attempt(button, () => ask(method, path(card) + what));
+  card.underway = null;
   await refresh();
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Route as Asked
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -170,6 +171,59 @@ async def test_an_agent_keeps_its_token_when_something_else_changes(
     await expect(page.get_by_role("heading", name="Opus")).to_be_visible()
     (agent,) = await served.parts.store.agents_of(await _alice(served))
     assert (agent.name, agent.token_hint) == ("Opus", "…6789")
+
+
+async def test_what_is_known_of_an_agent_is_told_apart(page: Page) -> None:
+    await _with_agent(page)
+
+    await page.goto("/gateway/agents")
+
+    provider = page.locator("[data-part=provider]")
+    await expect(provider).to_have_text("Anthropic")
+    separator = await provider.evaluate("part => getComputedStyle(part, '::after').content")
+    assert separator == '"·"'
+
+
+async def test_a_refusal_is_taken_back_when_the_person_goes_on_to_something_else(
+    page: Page,
+) -> None:
+    await _with_session(page)
+    await page.goto("/gateway/agents")
+    await page.get_by_role("button", name="Delete Claude").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_role("alert")).to_contain_text("still use this agent")
+
+    await page.get_by_role("button", name="Edit Claude").click()
+
+    await expect(page.get_by_role("alert")).to_be_empty()
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "said", "then"),
+    [
+        (State.STOPPED, "start", "Starting …", "Starting"),
+        (State.READY, "stop", "Stopping …", "Stopped"),
+    ],
+)
+async def test_what_a_person_asks_of_a_session_is_told_at_once(
+    page: Page, served: Gateway, state: State, action: str, said: str, then: str
+) -> None:
+    session_id = await _with_session(page)
+    served.directory.places[session_id] = Place(state)
+    answers = anyio.Event()
+
+    async def held(asked: Asked) -> None:
+        await answers.wait()
+        await asked.continue_()
+
+    await page.route(f"**/{action}", held)
+    await page.goto("/gateway/")
+
+    await page.locator(f"[data-action={action}]").click()
+
+    await expect(page.locator("[data-part=state]")).to_have_text(said)
+    answers.set()
+    await expect(page.locator("[data-part=state]")).to_have_text(then)
 
 
 async def test_a_session_is_deleted_only_when_that_is_meant(page: Page, served: Gateway) -> None:
