@@ -11,11 +11,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 
 import anyio
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from migrations import MigrationError, upgrade
 from orchestrator import api, opencode
+from orchestrator.claim import claim
 from orchestrator.engines.base import Engine, EngineUnavailable
 from orchestrator.engines.docker import DockerEngine
 from orchestrator.engines.docker_json import Place
@@ -63,7 +65,9 @@ async def prepare(settings: Settings) -> None:
 
 
 async def choose_engine(settings: Settings) -> Engine:
-    """The engine asked for; `auto` is Docker where one answers. Raises SettingsError."""
+    """The engine asked for, on a folder that is this process's alone from now on; `auto` is Docker
+    where one answers. Raises SettingsError."""
+    await anyio.to_thread.run_sync(claim, settings.state)
     if settings.engine != "process":
         place = Place(deployment(settings.key), settings.network, settings.reach)
         docker = DockerEngine(settings.docker, place)

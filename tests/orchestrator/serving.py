@@ -1,13 +1,19 @@
 """The orchestrator on a real socket, with its lifespan, and a caller that knows its secret."""
 
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import httpx
 import uvicorn
+from anyio.abc import Process
 from starlette.applications import Starlette
 
+from orchestrator.api import HEALTH
+
+PROGRAM = Path(sys.executable).with_name("opencode-gateway")
 Caller = httpx.AsyncClient  # noqa: TID251 - the tests' own
 
 
@@ -33,3 +39,22 @@ async def call(address: str, secret: str) -> AsyncIterator[Caller]:
     headers = {"Authorization": f"Bearer {secret}"}
     async with Caller(base_url=address, headers=headers, timeout=90, trust_env=False) as caller:
         yield caller
+
+
+@asynccontextmanager
+async def running(environ: Mapping[str, str], port: int) -> AsyncIterator[Process]:
+    """Run it as a program of its own while the body runs."""
+    environ = {**environ, "ORCHESTRATOR_PORT": str(port)}
+    async with await anyio.open_process([str(PROGRAM), "orchestrator"], env=environ) as program:
+        try:
+            yield program
+        finally:
+            if program.returncode is None:
+                program.kill()
+
+
+async def answers(caller: Caller) -> bool:
+    try:
+        return (await caller.get(HEALTH)).status_code == 200
+    except httpx.TransportError:
+        return False

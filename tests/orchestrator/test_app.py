@@ -45,3 +45,10 @@ async def test_a_database_that_can_not_be_opened_is_a_settings_error(tmp_path: P
     chosen = settings(tmp_path, ORCHESTRATOR_DATABASE_URL=elsewhere)
     with pytest.raises(SettingsError, match="could not be opened"):
         await prepare(chosen)
+
+
+async def test_a_folder_that_can_not_be_locked_is_a_settings_error(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, ENGINE="docker")
+    (chosen.state / "orchestrator.lock").mkdir()
+    with pytest.raises(SettingsError, match="STATE needs a folder this program may lock"):
+        await choose_engine(chosen)

@@ -4,15 +4,12 @@ Its deadlines are long enough for a loaded machine; here they are shortened to w
 """
 
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.abc
 import httpx
 import pytest
 
@@ -21,12 +18,10 @@ from orchestrator.app import create_app
 from orchestrator.settings import load_settings
 from tests.orchestrator.conftest import SESSION
 from tests.orchestrator.fake_docker import fake_docker, silent_docker
-from tests.orchestrator.serving import Caller, call, serving
+from tests.orchestrator.serving import Caller, answers, call, running, serving
 from tests.orchestrator.test_api import BODY, SECRET, SESSIONS
 from tests.support.services import free_port
 from tests.support.waiting import until
-
-PROGRAM = Path(sys.executable).with_name("opencode-gateway")
 
 
 @pytest.fixture
@@ -105,7 +100,7 @@ async def test_the_program_ends_though_a_start_hangs_in_the_engine(tmp_path: Pat
         call(f"http://127.0.0.1:{port}", SECRET) as caller,
         anyio.create_task_group() as group,
     ):
-        await until(partial(_answers, caller), "the orchestrator answering")
+        await until(partial(answers, caller), "the orchestrator answering")
         group.start_soon(partial(caller.post, f"{SESSIONS}/agent", json=BODY))
         await until(partial(_is_creating, caller), "the start being under way")
         group.cancel_scope.cancel()
@@ -113,24 +108,6 @@ async def test_the_program_ends_though_a_start_hangs_in_the_engine(tmp_path: Pat
         program.send_signal(signal.SIGTERM)
         with anyio.fail_after(15, shield=True):
             assert await program.wait() == 0
-
-
-@asynccontextmanager
-async def running(environ: dict[str, str], port: int) -> AsyncIterator[anyio.abc.Process]:
-    environ = {**environ, "ORCHESTRATOR_PORT": str(port)}
-    async with await anyio.open_process([str(PROGRAM), "orchestrator"], env=environ) as program:
-        try:
-            yield program
-        finally:
-            if program.returncode is None:
-                program.kill()
-
-
-async def _answers(caller: Caller) -> bool:
-    try:
-        return (await caller.get(HEALTH)).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 async def _is_creating(caller: Caller) -> bool:
