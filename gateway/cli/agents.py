@@ -3,14 +3,13 @@
 An agent's token comes from a file or standard input, never as an argument.
 """
 
-import sys
 from argparse import ArgumentParser, Namespace
-from getpass import getpass
 from pathlib import Path
 
 from gateway.agents import PROVIDERS
 from gateway.cli.environment import CommandError
 from gateway.cli.remote import acting_as, add_user_to
+from gateway.cli.standard_input import read_token
 
 
 def add_to(parser: ArgumentParser) -> None:
@@ -48,7 +47,7 @@ def _add(arguments: Namespace) -> None:
 
 def _token(file: Path | None) -> str:
     if file is None:
-        return getpass("Token: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        return read_token()
     try:
         return file.read_text("utf-8").strip()
     except (OSError, ValueError) as error:

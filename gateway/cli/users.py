@@ -1,20 +1,15 @@
-"""`opencode-gateway user …`: accounts, written straight into the gateway's database.
+"""`opencode-gateway user …`: accounts, written straight into the gateway's database."""
 
-Passwords are asked for or read from standard input, never taken as an argument, where every
-process of the machine could read them.
-"""
-
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from getpass import getpass
 
 import anyio
 
 from gateway import administration
-from gateway.cli.environment import CommandError, environment
+from gateway.cli.environment import environment
+from gateway.cli.standard_input import read_new_password
 from gateway.settings import Settings, load_settings
 from gateway.store import Store
 from migrations import upgrade
@@ -66,7 +61,7 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
 
 
 async def _add(arguments: Namespace, settings: Settings, store: Store) -> None:
-    password = _new_password() if arguments.password else None
+    password = read_new_password() if arguments.password else None
     role: administration.Role = "administrator" if arguments.administrator else "user"
     user = await administration.create_user(store, arguments.username, password, role)
     print(f"{user.username} was added.")
@@ -80,7 +75,7 @@ async def _list(_arguments: Namespace, _settings: Settings, store: Store) -> Non
 
 async def _password(arguments: Namespace, _settings: Settings, store: Store) -> None:
     await administration.find_user(store, arguments.username)
-    await administration.set_password(store, arguments.username, _new_password())
+    await administration.set_password(store, arguments.username, read_new_password())
     print(f"{arguments.username} has a new password; logins by the old one end.")
 
 
@@ -92,12 +87,3 @@ async def _print_link(settings: Settings, store: Store, username: str) -> None:
     user = await administration.find_user(store, username)
     token = await administration.one_time_link(store, user)
     print(f"{settings.public_url}/gateway/login?token={token}")
-
-
-def _new_password() -> str:
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
-    password = getpass("Password: ")
-    if getpass("Again: ") != password:
-        raise CommandError("The two passwords differ.")
-    return password

@@ -19,7 +19,9 @@ async def up(tmp_path: Path, opencode_binary: Path) -> AsyncIterator[Deployment]
         yield running
 
 
-async def _typed(up: Deployment, *arguments: str, stdin: str = "") -> str:
+async def _run(
+    up: Deployment, *arguments: str, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     run = partial(
         subprocess.run,
         [PROGRAM, *arguments],
@@ -30,10 +32,13 @@ async def _typed(up: Deployment, *arguments: str, stdin: str = "") -> str:
         timeout=60,
         check=False,
     )
-    done = await anyio.to_thread.run_sync(run)
+    return await anyio.to_thread.run_sync(run)
+
+
+async def _typed(up: Deployment, *arguments: str, stdin: str = "") -> str:
+    done = await _run(up, *arguments, stdin=stdin)
     assert done.returncode == 0, done.stderr
-    printed: str = done.stdout
-    return printed
+    return done.stdout
 
 
 def _wish(model: Model) -> list[str]:
@@ -65,6 +70,17 @@ async def test_a_password_set_by_command_ends_what_the_old_one_let_in(up: Deploy
         return (await alice.http.get("/gateway/me")).status_code == 401
 
     await until(kept_out, "the login ended")
+
+
+async def test_a_token_of_several_lines_is_refused_not_cut(up: Deployment) -> None:
+    await up.person("alice")
+    add = ("agent", "add", "work", "--provider", "anthropic", "--user", "alice")
+
+    refused = await _run(up, *add, stdin="sk-ant-0123\n456789\n")
+
+    assert refused.returncode == 1
+    assert "token must be one line" in refused.stderr
+    assert "sk-ant" not in refused.stderr
 
 
 async def test_a_session_is_started_listed_and_removed_by_command(up: Deployment) -> None:

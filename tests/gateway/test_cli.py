@@ -93,6 +93,18 @@ def test_a_short_password_is_refused_in_a_sentence(operator: Operator) -> None:
     assert done.stderr == "A password has 8 to 1024 characters.\n"
 
 
+@pytest.mark.parametrize("command", [["add", "--password", "bob"], ["password", "alice"]])
+def test_a_password_of_several_lines_is_refused_not_cut(
+    operator: Operator, command: list[str]
+) -> None:
+    operator.types("user", "add", "alice")
+
+    done = operator.types("user", *command, stdin="correct horse\nbattery\n")
+
+    assert done.returncode == 1
+    assert done.stderr == "A password is one line, and standard input has more of them.\n"
+
+
 def test_a_link_for_nobody_is_refused(operator: Operator) -> None:
     done = operator.types("user", "link", "nobody")
 
