@@ -3,12 +3,17 @@
 import ast
 import json
 import re
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 _TOP = Path(__file__).resolve().parents[1]
+_ROOMS = ("gateway", "orchestrator", "migrations", "demo", "tests", "benchmarks")
+# Drivers that a URL chooses, a loop that an option chooses, commands, and a plugin of pytest's.
+_USED_BY_NAME = {"aiosqlite", "asyncpg", "uvloop", "mypy", "ruff", "pytest-timeout"}
 
 
 @pytest.mark.parametrize(
@@ -24,6 +29,24 @@ def test_the_image_installs_the_versions_that_are_tested() -> None:
     installed = _versions("images/gateway/requirements.lock")
 
     assert installed.items() <= tested.items()
+
+
+def test_every_dependency_is_used() -> None:
+    project = tomllib.loads((_TOP / "pyproject.toml").read_text("utf-8"))
+    wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    found = {re.split(r"[^\w-]", each, maxsplit=1)[0] for each in wanted}
+    imported = {
+        name
+        for room in _ROOMS
+        for module in (_TOP / room).rglob("*.py")
+        for name in _imported(module)
+    }
+    distributions = packages_distributions()
+    used = {
+        each.lower().replace("_", "-") for name in imported for each in distributions.get(name, ())
+    }
+
+    assert found - used - _USED_BY_NAME == set()
 
 
 def _versions(file: str) -> dict[str, str]:
