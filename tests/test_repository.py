@@ -21,7 +21,7 @@ _USED_BY_NAME = {"aiosqlite", "asyncpg", "uvloop", "mypy", "ruff", "pytest-timeo
 )
 def test_a_lock_file_names_no_registry(file: str) -> None:
     """It must work with whichever registry a machine is set up for."""
-    assert "://" not in (_TOP / file).read_text("utf-8")
+    assert "://" not in _read(file)
 
 
 def test_the_image_installs_the_versions_that_are_tested() -> None:
@@ -32,7 +32,7 @@ def test_the_image_installs_the_versions_that_are_tested() -> None:
 
 
 def test_every_dependency_is_used() -> None:
-    project = tomllib.loads((_TOP / "pyproject.toml").read_text("utf-8"))
+    project = tomllib.loads(_read("pyproject.toml"))
     wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
     found = {re.split(r"[^\w-]", each, maxsplit=1)[0] for each in wanted}
     imported = {
@@ -50,15 +50,38 @@ def test_every_dependency_is_used() -> None:
 
 
 def _versions(file: str) -> dict[str, str]:
-    return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (_TOP / file).read_text("utf-8"), re.M))
+    return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", _read(file), re.M))
+
+
+def test_the_readme_shows_every_picture_that_is_kept() -> None:
+    shown = re.findall(r"!\[[^]]+\]\((docs/pictures/[^)]+)\)", _read("README.md"))
+    kept = [path.relative_to(_TOP).as_posix() for path in (_TOP / "docs/pictures").iterdir()]
+
+    assert sorted(shown) == sorted(kept)
+
+
+@pytest.mark.parametrize("settings", ["gateway/settings.py", "orchestrator/settings.py"])
+def test_the_readme_names_every_setting(settings: str) -> None:
+    texts = {node.value for node in _nodes(_TOP / settings) if isinstance(node, ast.Constant)}
+    names = {text for text in texts if isinstance(text, str) and re.fullmatch("[A-Z][A-Z_]+", text)}
+
+    names -= {"PATH"}  # every machine's own
+    shown = _read("README.md")
+
+    assert len(names) > 10
+    assert [name for name in names if f"`{name.removesuffix('_FILE')}`" not in shown] == []
+
+
+def _read(file: str) -> str:
+    return (_TOP / file).read_text("utf-8")
 
 
 def test_the_image_that_is_built_is_the_one_that_is_started() -> None:
-    version = json.loads((_TOP / "package.json").read_text("utf-8"))["dependencies"]["opencode-ai"]
+    version = json.loads(_read("package.json"))["dependencies"]["opencode-ai"]
     image = f"opencode-gateway-agent:{version}"
 
     for file in ("gateway/settings.py", "orchestrator/settings.py", "docker-compose.yml"):
-        assert image in (_TOP / file).read_text("utf-8"), file
+        assert image in _read(file), file
 
 
 @pytest.mark.parametrize(
