@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from gateway.cli import agents, doctor, services, sessions, up, users
 from gateway.cli.environment import CommandError
 from gateway.errors import GatewayError
+from gateway.openapi import VERSION
 from gateway.settings import SettingsError
 from migrations import MigrationError
 from orchestrator.engines.base import EngineError
@@ -63,6 +64,7 @@ def _parser() -> ArgumentParser:
         prog="opencode-gateway",
         description="Each person's own OpenCode server, in its own container, behind one address.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     up.add_to(verbs.add_parser("up", help="run everything on this machine until Ctrl-C"))
     services.add_gateway_to(verbs.add_parser("gateway", help="run the gateway alone"))

@@ -3,12 +3,14 @@
 An agent's token comes from a file or standard input, never as an argument.
 """
 
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from gateway.agents import PROVIDERS
 from gateway.cli.environment import CommandError
-from gateway.cli.remote import acting_as, add_user_to
+from gateway.cli.remote import Ask, acting_as, add_user_to
 from gateway.cli.standard_input import read_token
 
 
@@ -26,7 +28,7 @@ def add_to(parser: ArgumentParser) -> None:
     add_user_to(show)
     show.set_defaults(run=_list)
     remove = verbs.add_parser("remove", help="remove an agent that no session uses")
-    remove.add_argument("agent_id")
+    remove.add_argument("agent", help="its name or its id")
     add_user_to(remove)
     remove.set_defaults(run=_remove)
 
@@ -62,8 +64,24 @@ def _list(arguments: Namespace) -> None:
         print(
             f"{agent['id']}\t{agent['name']}\t{agent['provider']}\t{model}\t{agent['token_hint']}"
         )
+    if not found["agents"]:
+        print("No agents.", file=sys.stderr)  # what is read by a program stays empty
 
 
 def _remove(arguments: Namespace) -> None:
     with acting_as(arguments.user) as ask:
-        ask("DELETE", f"/api/agents/{arguments.agent_id}")
+        agent = _named(ask, arguments.agent)
+        ask("DELETE", f"/api/agents/{agent['id']}")
+    print(f"Agent {agent['name']} was removed.")
+
+
+def _named(ask: Ask, wanted: str) -> dict[str, Any]:
+    """The agent with this id, or else the only one with this name."""
+    agents: list[dict[str, Any]] = ask("GET", "/api/agents")["agents"]
+    found = [agent for agent in agents if agent["id"] == wanted]
+    found = found or [agent for agent in agents if agent["name"] == wanted]
+    if not found:
+        raise CommandError(f"No agent of this user has the name or id {wanted!r}.")
+    if len(found) > 1:
+        raise CommandError(f"{len(found)} agents are named {wanted!r}: give the id of one.")
+    return found[0]

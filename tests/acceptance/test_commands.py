@@ -89,10 +89,41 @@ async def test_a_session_is_started_listed_and_removed_by_command(up: Deployment
         await alice.agent(model.wish)
     session_id = (await alice.session(title="by hand"))["id"]
 
-    await _typed(up, "session", "start", session_id, "--user", "alice")
+    started = await _typed(up, "session", "start", session_id, "--user", "alice")
     listed = await _typed(up, "session", "list", "--user", "alice")
-    await _typed(up, "session", "remove", session_id, "--user", "alice")
+    stopped = await _typed(up, "session", "stop", session_id, "--user", "alice")
+    removed = await _typed(up, "session", "remove", session_id, "--user", "alice")
 
+    assert started.startswith(f"Session {session_id} is starting. ")
+    assert stopped.startswith(f"Session {session_id} is stopped. ")
+    assert removed == f"Session {session_id} was removed, with its container and files.\n"
     assert listed.split("\t")[0] == session_id
     assert listed.split("\t")[2] == "by hand"
     assert (await alice.http.get(f"/api/sessions/{session_id}")).status_code == 404
+
+
+@pytest.mark.parametrize("listed", ["agent", "session"])
+async def test_an_empty_list_says_so(up: Deployment, listed: str) -> None:
+    done = await _run(up, listed, "list")
+
+    assert (done.stdout, done.stderr) == ("", f"No {listed}s.\n")
+
+
+async def test_an_agent_is_removed_by_name_or_by_id(up: Deployment) -> None:
+    alice = await up.person("alice")
+    wish = {"provider": "anthropic", "token": "sk-ant-0123456789"}
+    await alice.agent({**wish, "name": "work"})
+    first = (await alice.agent({**wish, "name": "home"}))["id"]
+    await alice.agent({**wish, "name": "home"})
+    remove = ("agent", "remove", "--user", "alice")
+
+    by_name = await _typed(up, *remove, "work")
+    unclear = await _run(up, *remove, "home")
+    by_id = await _typed(up, *remove, first)
+    unknown = await _run(up, *remove, "work")
+
+    assert (by_name, by_id) == ("Agent work was removed.\n", "Agent home was removed.\n")
+    assert unclear.stderr == "2 agents are named 'home': give the id of one.\n"
+    assert unknown.stderr == "No agent of this user has the name or id 'work'.\n"
+    left = (await alice.http.get("/api/agents")).json()["agents"]
+    assert [agent["name"] for agent in left] == ["home"]
