@@ -12,9 +12,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 
-from gateway.cli.environment import PROJECT, CommandError, environment, for_docker
+from gateway.cli.environment import PROJECT, CommandError, environment, for_docker, state_folder
 from gateway.cli.images import has_agent_image
 from gateway.settings import DEFAULT_IMAGE
 
@@ -119,7 +118,7 @@ def _port(environ: Environ) -> str:
 
 
 def _disk(environ: Environ) -> str:
-    folder = _state(environ)
+    folder = state_folder(environ)
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
@@ -129,7 +128,7 @@ def _disk(environ: Environ) -> str:
 
 
 def _secrets(environ: Environ) -> str:
-    keys = _state(environ) / "keys"
+    keys = state_folder(environ) / "keys"
     if not keys.is_dir():
         raise Missing(f"{keys} does not exist yet: the first start makes it")
     open_to_others = [path.name for path in sorted(keys.iterdir()) if path.stat().st_mode & 0o077]
@@ -142,16 +141,12 @@ def _database(environ: Environ) -> str:
     """The version is checked by `migrate`, which changes the database; this looks at the files."""
     if re.match(r"postgres", environ.get("DATABASE_URL", "")):
         return "PostgreSQL, checked at the start"
-    file = _state(environ) / "gateway.db"
+    file = state_folder(environ) / "gateway.db"
     if not file.exists():
         raise Missing(f"{file} does not exist yet: the first start makes it")
     if file.stat().st_mode & 0o077:
         raise Broken(f"others can read {file}: chmod 600 {file}")
     return str(file)
-
-
-def _state(environ: Environ) -> Path:
-    return Path(environ.get("STATE") or ".state").absolute()
 
 
 def _output(command: list[str], environ: Environ) -> str:

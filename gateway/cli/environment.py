@@ -25,6 +25,10 @@ def environment() -> dict[str, str]:
     return found
 
 
+def state_folder(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("STATE", "").strip() or ".state").absolute()
+
+
 def installed_opencode(modules: Path) -> Path | None:
     """The program in OpenCode's package for this machine, which needs no install script."""
     for name in _packages(platform.system(), platform.machine(), _cpu_flags()):

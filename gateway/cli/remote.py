@@ -14,10 +14,10 @@ import anyio
 import httpx
 
 from gateway import administration
-from gateway.cli.environment import CommandError, environment
+from gateway.cli.environment import CommandError
 from gateway.cli.serving import local_url
-from gateway.cli.users import opened
-from gateway.settings import Settings, load_settings
+from gateway.cli.users import deployed_settings, opened
+from gateway.settings import Settings
 
 # Starting a container may take START_TIMEOUT_S; the API answers before, this is the limit of all.
 _TIMEOUT_S = 120.0
@@ -37,7 +37,7 @@ def add_user_to(parser: ArgumentParser) -> None:
 @contextmanager
 def acting_as(username: str) -> Iterator[Ask]:
     """Yield `ask(method, path, body=None)`, which returns the answer's JSON."""
-    settings = load_settings(environment())
+    settings = deployed_settings()
     token = anyio.run(partial(_link_token, settings, username))
     with httpx.Client(
         base_url=local_url(settings.host, settings.port), timeout=_TIMEOUT_S

@@ -1,5 +1,6 @@
 """`opencode-gateway user …`: accounts, written straight into the gateway's database."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from functools import partial
 import anyio
 
 from gateway import administration
-from gateway.cli.environment import environment
+from gateway.cli.environment import CommandError, environment, state_folder
 from gateway.cli.standard_input import read_new_password
 from gateway.settings import Settings, load_settings
 from gateway.store import Store
@@ -44,9 +45,20 @@ def _running(command: _Command) -> Callable[[Namespace], None]:
 
 
 async def _with_store(command: _Command, arguments: Namespace) -> None:
-    settings = load_settings(environment())
+    settings = deployed_settings()
     async with opened(settings) as store:
         await command(arguments, settings, store)
+
+
+def deployed_settings() -> Settings:
+    """Settings of a deployment that exists; elsewhere they would make the keys of a new one."""
+    environ = environment()
+    folder = state_folder(environ)
+    if not (folder / "keys" / "cookie.keys").exists():
+        raise CommandError(
+            f"There is no deployment at {folder}: run `opencode-gateway up` there, or set STATE."
+        )
+    return load_settings(environ)
 
 
 @asynccontextmanager
@@ -69,8 +81,11 @@ async def _add(arguments: Namespace, settings: Settings, store: Store) -> None:
 
 
 async def _list(_arguments: Namespace, _settings: Settings, store: Store) -> None:
-    for user in await administration.list_users(store):
+    users = await administration.list_users(store)
+    for user in users:
         print(f"{user.username}\t{user.role}")
+    if not users:
+        print("No users.", file=sys.stderr)  # what is read by a program stays empty
 
 
 async def _password(arguments: Namespace, _settings: Settings, store: Store) -> None:

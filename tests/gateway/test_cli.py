@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ def operator(tmp_path: Path) -> Operator:
 
 
 @pytest.fixture
+def keeper(operator: Operator) -> Operator:
+    """Types in a folder with a deployment, which does not run."""
+    operator.types("migrate")
+    return operator
+
+
+@pytest.fixture
 def taken_port() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         yield str(taken.getsockname()[1])
@@ -66,28 +74,62 @@ def test_every_command_explains_itself(operator: Operator, command: str) -> None
     assert f"opencode-gateway {command}" in done.stdout
 
 
-def test_a_user_is_added_with_a_link_and_listed(operator: Operator) -> None:
-    added = operator.types("user", "add", "Alice")
-    listed = operator.types("user", "list")
+def test_it_tells_its_version(operator: Operator) -> None:
+    assert operator.types("--version").stdout == f"opencode-gateway {version('opencode-gateway')}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["user", "add", "alice"],
+        ["user", "list"],
+        ["user", "password", "alice"],
+        ["user", "link"],
+        ["agent", "list"],
+        ["session", "list"],
+    ],
+)
+def test_where_there_is_no_deployment_none_is_made(
+    operator: Operator, arguments: list[str]
+) -> None:
+    done = operator.types(*arguments, stdin="correct horse")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"There is no deployment at {operator.state}: "
+        "run `opencode-gateway up` there, or set STATE.\n"
+    )
+    assert not operator.state.exists()
+
+
+def test_a_list_of_no_users_says_so(keeper: Operator) -> None:
+    done = keeper.types("user", "list")
+
+    assert (done.stdout, done.stderr) == ("", "No users.\n")
+
+
+def test_a_user_is_added_with_a_link_and_listed(keeper: Operator) -> None:
+    added = keeper.types("user", "add", "Alice")
+    listed = keeper.types("user", "list")
 
     assert added.returncode == 0
     assert "http://127.0.0.1:1/gateway/login?token=" in added.stdout
     assert listed.stdout == "alice\tuser\n"
 
 
-def test_a_password_is_read_from_standard_input_and_not_repeated(operator: Operator) -> None:
-    operator.types("user", "add", "alice")
+def test_a_password_is_read_from_standard_input_and_not_repeated(keeper: Operator) -> None:
+    keeper.types("user", "add", "alice")
 
-    done = operator.types("user", "password", "alice", stdin="correct horse battery\n")
+    done = keeper.types("user", "password", "alice", stdin="correct horse battery\n")
 
     assert done.returncode == 0
     assert "correct horse" not in done.stdout + done.stderr
 
 
-def test_a_short_password_is_refused_in_a_sentence(operator: Operator) -> None:
-    operator.types("user", "add", "alice")
+def test_a_short_password_is_refused_in_a_sentence(keeper: Operator) -> None:
+    keeper.types("user", "add", "alice")
 
-    done = operator.types("user", "password", "alice", stdin="short\n")
+    done = keeper.types("user", "password", "alice", stdin="short\n")
 
     assert done.returncode == 1
     assert done.stderr == "A password has 8 to 1024 characters.\n"
@@ -95,18 +137,18 @@ def test_a_short_password_is_refused_in_a_sentence(operator: Operator) -> None:
 
 @pytest.mark.parametrize("command", [["add", "--password", "bob"], ["password", "alice"]])
 def test_a_password_of_several_lines_is_refused_not_cut(
-    operator: Operator, command: list[str]
+    keeper: Operator, command: list[str]
 ) -> None:
-    operator.types("user", "add", "alice")
+    keeper.types("user", "add", "alice")
 
-    done = operator.types("user", *command, stdin="correct horse\nbattery\n")
+    done = keeper.types("user", *command, stdin="correct horse\nbattery\n")
 
     assert done.returncode == 1
     assert done.stderr == "A password is one line, and standard input has more of them.\n"
 
 
-def test_a_link_for_nobody_is_refused(operator: Operator) -> None:
-    done = operator.types("user", "link", "nobody")
+def test_a_link_for_nobody_is_refused(keeper: Operator) -> None:
+    done = keeper.types("user", "link", "nobody")
 
     assert done.returncode == 1
     assert "There is no user" in done.stderr
@@ -114,11 +156,11 @@ def test_a_link_for_nobody_is_refused(operator: Operator) -> None:
 
 @pytest.mark.parametrize("arguments", [["agent", "list"], ["session", "list"]])
 def test_without_a_gateway_the_commands_say_that_none_answers(
-    operator: Operator, arguments: list[str]
+    keeper: Operator, arguments: list[str]
 ) -> None:
-    operator.types("user", "add", "--administrator", "administrator")
+    keeper.types("user", "add", "--administrator", "administrator")
 
-    done = operator.types(*arguments)
+    done = keeper.types(*arguments)
 
     assert done.returncode == 1
     assert "No gateway answers at http://127.0.0.1:1" in done.stderr
