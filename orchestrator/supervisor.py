@@ -220,8 +220,11 @@ class Supervisor:
                     group.start_soon(probe, owner)
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], every_s: float) -> None:
+        """Work at a steady beat, however long it takes: silence is counted in beats."""
+        due = anyio.current_time()
         while True:
-            await anyio.sleep(every_s)
+            due = max(due + every_s, anyio.current_time())
+            await anyio.sleep_until(due)
             await self._guarded(work)
 
     def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:

@@ -335,6 +335,18 @@ async def test_an_engine_problem_is_remembered_until_it_answers(
         assert supervisor.engine_problem is None
 
 
+async def test_silence_is_noticed_within_two_periods_and_one_answers_time(
+    run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.owner._PROBE_TIMEOUT_S", 1.0)
+    rhythm = Rhythm(probe_s=1.0)
+    async with run(rhythm=rhythm) as supervisor:
+        with anyio.fail_after(3.7):
+            await supervisor.ensure(order(), force=False)
+            engine.server(SESSION).manner = Manner.MUTE
+            await until_state(supervisor, State.FAILED)
+
+
 async def test_stop_all_stops_what_runs(run: Run, engine: FakeEngine) -> None:
     other = "6" * 32
     async with run() as supervisor:
