@@ -13,13 +13,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+import httpx
+
 from gateway.cli.environment import PROJECT, CommandError, environment, for_docker, state_folder
 from gateway.cli.images import has_agent_image
+from gateway.cli.serving import local_url
 from gateway.settings import DEFAULT_IMAGE
 
 _NEEDED_BYTES = 4 << 30
 
 Environ = Mapping[str, str]
+Check = Callable[[Environ], str]
 
 
 class Broken(Exception):
@@ -42,7 +46,7 @@ def _doctor(_arguments: Namespace) -> None:
         raise CommandError("Something is broken; the lines above say what to do.")
 
 
-def _told(name: str, check: Callable[[Environ], str], environ: Environ) -> bool:
+def _told(name: str, check: Check, environ: Environ) -> bool:
     try:
         mark, found = "ok", check(environ)
     except Missing as error:
@@ -51,6 +55,17 @@ def _told(name: str, check: Callable[[Environ], str], environ: Environ) -> bool:
         mark, found = "!!", str(error)
     print(f"{mark}  {name:<10} {found}")
     return mark != "!!"
+
+
+def _of_orchestrator(check: Check) -> Check:
+    """Check only where the orchestrator is not another program, perhaps on another machine."""
+
+    def checked(environ: Environ) -> str:
+        if environ.get("ORCHESTRATOR_URL"):
+            raise Missing("not needed here: the orchestrator is the one at ORCHESTRATOR_URL")
+        return check(environ)
+
+    return checked
 
 
 def _python(_environ: Environ) -> str:
@@ -65,6 +80,8 @@ def _node(environ: Environ) -> str:
 
 def _opencode(environ: Environ) -> str:
     program = environ.get("OPENCODE_BIN") or shutil.which("opencode", path=environ.get("PATH"))
+    if program is None and environ.get("SHARED_URL") and environ.get("ENGINE") == "docker":
+        raise Missing("not needed here: sessions and the shared service bring their own")
     if program is None:
         raise Broken("not found: run `npm ci`, or set OPENCODE_BIN to the program")
     version, pinned = _output([program, "--version"], environ), _pinned()
@@ -112,9 +129,19 @@ def _port(environ: Environ) -> str:
         with socket.create_server((host, int(port))):
             return f"{port} of {host} is free"
     except OSError as error:
+        if _is_gateway(local_url(host, int(port))):
+            return f"{port} of {host} is served by a gateway, which is healthy"
         raise Missing(
             f"{port} of {host} is in use ({error.strerror}): set PORT= for another"
         ) from error
+
+
+def _is_gateway(url: str) -> bool:
+    try:
+        told = httpx.get(f"{url}/gateway/health", timeout=5.0, trust_env=False)
+        return bool(told.json()["healthy"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _disk(environ: Environ) -> str:
@@ -166,12 +193,12 @@ def _output(command: list[str], environ: Environ) -> str:
     return told.stdout.strip()
 
 
-_CHECKS: tuple[tuple[str, Callable[[Environ], str]], ...] = (
+_CHECKS: tuple[tuple[str, Check], ...] = (
     ("python", _python),
-    ("node", _node),
-    ("opencode", _opencode),
-    ("engine", _engine),
-    ("image", _image),
+    ("node", _of_orchestrator(_node)),
+    ("opencode", _of_orchestrator(_opencode)),
+    ("engine", _of_orchestrator(_engine)),
+    ("image", _of_orchestrator(_image)),
     ("port", _port),
     ("disk", _disk),
     ("secrets", _secrets),

@@ -102,6 +102,12 @@ async def test_a_session_is_started_listed_and_removed_by_command(up: Deployment
     assert (await alice.http.get(f"/api/sessions/{session_id}")).status_code == 404
 
 
+async def test_doctor_finds_a_running_deployment_well(up: Deployment) -> None:
+    told = await _typed(up, "doctor")
+
+    assert f"ok  port       {up.environ['PORT']} of 127.0.0.1 is served by a gateway" in told
+
+
 @pytest.mark.parametrize("listed", ["agent", "session"])
 async def test_an_empty_list_says_so(up: Deployment, listed: str) -> None:
     done = await _run(up, listed, "list")

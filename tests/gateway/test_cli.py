@@ -236,6 +236,23 @@ def test_doctor_names_keys_that_others_can_read(operator: Operator) -> None:
     assert "others can read cookie.keys: chmod 600" in done.stdout
 
 
+def test_doctor_asks_a_gateway_alone_for_nothing_of_the_orchestrators(keeper: Operator) -> None:
+    keeper.types("user", "add", "alice")
+    bare = {"PATH": "/nowhere", "OPENCODE_BIN": "/nowhere/opencode", "ENGINE": "docker"}
+
+    together = keeper.types("doctor", **bare)
+    alone = keeper.types("doctor", ORCHESTRATOR_URL="http://orchestrator:8001", **bare)
+
+    assert (together.returncode, alone.returncode) == (1, 0)
+    assert alone.stdout.count("not needed here") == 4
+
+
+def test_doctor_tells_a_port_that_something_else_uses(operator: Operator, taken_port: str) -> None:
+    done = operator.types("doctor", PORT=taken_port)
+
+    assert f"--  port       {taken_port} of 127.0.0.1 is in use" in done.stdout
+
+
 def test_doctor_changes_nothing(operator: Operator) -> None:
     operator.types("doctor")
 
