@@ -5,6 +5,7 @@ may also share one PostgreSQL database. This package knows no record, user or se
 """
 
 import asyncio
+import os
 from pathlib import Path
 
 import anyio.to_thread
@@ -52,6 +53,9 @@ def _upgrade(url: URL, branch: str) -> None:
 
 def _upgrade_here(url: URL, branch: str) -> None:
     """SQLite needs no loop, and aiosqlite outlives a loop that ends because opening failed."""
+    if url.database:
+        # Made by its owner alone from the first moment: SQLite would go by the umask.
+        os.close(os.open(url.database, os.O_CREAT | os.O_RDWR, 0o600))
     engine = create_engine(url, poolclass=pool.NullPool)
     with engine.begin() as connection:
         _apply(connection, branch)

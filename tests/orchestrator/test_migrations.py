@@ -36,3 +36,9 @@ async def test_what_can_not_be_opened_is_a_sentence(tmp_path: Path, path: str) -
 
     with pytest.raises(MigrationError, match="could not be opened or upgraded"):
         await upgrade(f"sqlite+aiosqlite:///{tmp_path}/{path}", "orchestrator")
+
+
+async def test_a_new_database_is_its_owners_alone(tmp_path: Path) -> None:
+    await upgrade(f"sqlite+aiosqlite:///{tmp_path}/a.db", "orchestrator")
+
+    assert (tmp_path / "a.db").stat().st_mode & 0o777 == 0o600
