@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio.to_thread
 import uvicorn
@@ -80,8 +81,9 @@ async def _user(running: Deployment) -> User:
         return await administration.create_user(running.parts.store, _USERNAME)
 
 
-def shared_environment(key: str, port: int) -> Mapping[str, str]:
-    """The shared service's configuration: it, too, answers with the scripted model."""
+def shared_environment(key: str, port: int, engine: str) -> Mapping[str, str]:
+    """The shared service's configuration: it, too, answers with the scripted model. Blocks."""
+    base_url = f"http://{host_seen_from(engine)}:{port}/v1"
     config = {
         "model": f"scripted/{MODEL}",
         "small_model": f"scripted/{MODEL}",
@@ -90,7 +92,7 @@ def shared_environment(key: str, port: int) -> Mapping[str, str]:
         "provider": {
             "scripted": {
                 "npm": "@ai-sdk/openai-compatible",
-                "options": {"baseURL": f"http://127.0.0.1:{port}/v1", "apiKey": "{env:DEMO_KEY}"},
+                "options": {"baseURL": base_url, "apiKey": "{env:DEMO_KEY}"},
                 "models": {MODEL: {"tool_call": True}},
             }
         },
@@ -102,7 +104,7 @@ def main() -> int:
     # On every address, since containers come by their network's; the key is what keeps it closed.
     listener = bind("0.0.0.0", 0, "")  # noqa: S104
     demo = Demo(listener, secrets.token_urlsafe(32))
-    shared = shared_environment(demo.key, demo.port)
+    shared = partial(shared_environment, demo.key, demo.port)
     return told(lambda: up.run(environment(), demo.link, shared))
 
 

@@ -6,6 +6,7 @@ here; what the parts do is not known here.
 """
 
 import fcntl
+import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,7 +27,8 @@ from gateway.cli import logs
 from gateway.cli.environment import CommandError, free_of_secrets
 from gateway.cli.images import ensure_agent_image
 from gateway.cli.serving import bind, local_url, serving
-from gateway.cli.shared import SharedService, kept_running, shared_service
+from gateway.cli.shared import Child, SharedService, kept_running, local_process, shared_service
+from gateway.cli.shared_container import container
 from gateway.parts import Parts
 from migrations import upgrade
 from orchestrator.engines.base import Engine
@@ -34,6 +36,8 @@ from orchestrator.engines.base import Engine
 _HEALTHY_S = 30.0
 
 Say = Callable[[str], None]
+# What the shared service is told beyond where it serves, by engine: docker or process. May block.
+SharedEnviron = Callable[[str], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +50,29 @@ class Deployment:
 
 @asynccontextmanager
 async def deployed(
-    environ: Mapping[str, str], say: Say, shared_environ: Mapping[str, str] | None = None
+    environ: Mapping[str, str], say: Say, shared_environ: SharedEnviron = lambda _engine: {}
 ) -> AsyncIterator[Deployment]:
     """Run everything while the body runs. Raises CommandError, or the settings' errors."""
     async with AsyncExitStack() as stack:
         environ = dict(environ)
         front, back = _ports(environ, stack)
-        shared = _shared(environ, shared_environ or {})
+        shared = _shared(environ)
         ours = gateway.settings.load_settings(environ)
         theirs = orchestrator.settings.load_settings(environ)
         logs.set_up(ours.log_level)
         _claim(ours.state, stack)
         await upgrade(ours.database_url, "gateway")
         await orchestrator.app.prepare(theirs)
-        if shared is not None:
-            await stack.enter_async_context(kept_running(shared))
         engine = await orchestrator.app.choose_engine(theirs)
         stack.push_async_callback(_close, engine)
         await _get_ready(engine, theirs, environ, say)
+        if shared is not None:
+            make = partial(_child, shared, engine.name, theirs, environ, shared_environ)
+            if (child := await anyio.to_thread.run_sync(make)) is not None:
+                await stack.enter_async_context(kept_running(child))
+            else:
+                say("There is no shared service: the docker command, which runs it, is missing.")
+                shared, ours = None, replace(ours, shared=None)
         theirs = replace(theirs, stop_containers_on_exit=True)
         app = orchestrator.app.create_app(theirs, engine)
         await stack.enter_async_context(serving(orchestrator_config(app), back))
@@ -120,17 +129,33 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _shared(environ: dict[str, str], extra: Mapping[str, str]) -> SharedService | None:
+def _shared(environ: dict[str, str]) -> SharedService | None:
     """The shared service to run here, unless there is one elsewhere already."""
-    program = environ.get("OPENCODE_BIN")
-    if environ.get("SHARED_URL") or not program:
+    if (environ.get("SHARED_URL") or "").strip():
         return None
-    home = Path(environ.get("STATE") or ".state").absolute() / "shared"
-    service = shared_service(Path(program), home, {**free_of_secrets(environ), **extra})
+    service = shared_service()
     environ["SHARED_URL"] = service.url
     environ["SHARED_PASSWORD"] = service.password
     environ.pop("SHARED_PASSWORD_FILE", None)
     return service
+
+
+def _child(
+    service: SharedService,
+    engine: str,
+    theirs: orchestrator.settings.Settings,
+    environ: Mapping[str, str],
+    extra: SharedEnviron,
+) -> Child | None:
+    """It runs as the sessions do; None without what runs it. Blocks."""
+    home = theirs.state / "shared"
+    if engine == "docker":
+        if shutil.which("docker", path=environ.get("PATH")) is None:
+            return None
+        return container(service, theirs, home, environ, extra(engine))
+    assert theirs.opencode is not None  # or the process engine would not have been chosen
+    seen = {**free_of_secrets(environ), **extra(engine)}
+    return local_process(service, theirs.opencode, home, seen)
 
 
 def _claim(state: Path, stack: AsyncExitStack) -> None:

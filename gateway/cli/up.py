@@ -9,7 +9,7 @@ from functools import partial
 import anyio
 
 from gateway import administration
-from gateway.cli.deployment import Deployment, deployed
+from gateway.cli.deployment import Deployment, SharedEnviron, deployed
 from gateway.cli.environment import environment
 from gateway.roster import User
 
@@ -30,7 +30,7 @@ def _up(_arguments: Namespace) -> None:
 
 
 def run(
-    environ: Mapping[str, str], link: Link, shared_environ: Mapping[str, str] | None = None
+    environ: Mapping[str, str], link: Link, shared_environ: SharedEnviron = lambda _engine: {}
 ) -> None:
     """Run a deployment until a signal comes, announced with the link that `link` makes."""
     anyio.run(
@@ -50,7 +50,7 @@ async def link_for(running: Deployment, user: User) -> str:
 
 
 async def _until_told(
-    environ: Mapping[str, str], link: Link, shared_environ: Mapping[str, str] | None
+    environ: Mapping[str, str], link: Link, shared_environ: SharedEnviron
 ) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with anyio.create_task_group() as group:
