@@ -8,8 +8,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -80,15 +80,21 @@ async def _served(engine: str, model: Model, state: Path) -> AsyncIterator[Serve
         seen = {"PATH": environ["PATH"], **extra}
         make = partial(local_process, service, installed_opencode(), state / "shared", seen)
     child = make()
-    async with (
-        httpx.AsyncClient(  # noqa: TID251
-            base_url=service.url, auth=("opencode", service.password), timeout=60
-        ) as http,
-        kept_running(child),
-    ):
+    client = httpx.AsyncClient(  # noqa: TID251
+        base_url=service.url, auth=("opencode", service.password), timeout=60
+    )
+    async with client as http, kept_running(child):
         served = Served(service, child, settings, http)
         await until(served.has_answered, "the shared service answering", within_s=60)
         yield served
+
+
+@contextmanager
+def _cleared_away(state: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        clear_away(state)
 
 
 @pytest.fixture(scope="module")
@@ -101,19 +107,20 @@ async def served(request: pytest.FixtureRequest, state: Path) -> AsyncIterator[S
     engine = str(request.param)
     if engine == "docker":
         docker_host()
-    async with scripted_model(engine) as model, _served(engine, model, state / engine) as served:
-        yield served
-    clear_away(state / engine)
+    folder = state / engine
+    with _cleared_away(folder):
+        async with scripted_model(engine) as model, _served(engine, model, folder) as served:
+            yield served
 
 
 @pytest.fixture(scope="module")
 async def contained(state: Path) -> AsyncIterator[Served]:
     docker_host()
     folder = state / "contained"
-    async with scripted_model("docker") as model, _served("docker", model, folder) as served:
-        (folder / "secret").write_text(_SECRET_OF_THE_HOST)
-        yield served
-    clear_away(folder)
+    with _cleared_away(folder):
+        async with scripted_model("docker") as model, _served("docker", model, folder) as served:
+            (folder / "secret").write_text(_SECRET_OF_THE_HOST)
+            yield served
 
 
 async def test_it_answers_who_knows_its_password(served: Served) -> None:
@@ -224,14 +231,12 @@ def test_what_the_operator_configured_is_told_to_the_container(tmp_path: Path) -
 @in_container
 async def test_its_end_leaves_no_container(tmp_path: Path) -> None:
     docker_host()
-    async with (
-        scripted_model("docker") as model,
-        _served("docker", model, tmp_path / "state") as served,
-    ):
-        assert docker("ps", "-aq", "--filter", f"name={served.name}")
+    state = tmp_path / "state"
+    with _cleared_away(state):
+        async with scripted_model("docker") as model, _served("docker", model, state) as served:
+            assert docker("ps", "-aq", "--filter", f"name={served.name}")
 
-    assert not docker("ps", "-aq", "--filter", f"name={served.name}")
-    clear_away(tmp_path / "state")
+        assert not docker("ps", "-aq", "--filter", f"name={served.name}")
 
 
 @pytest.mark.parametrize("engine", _EACH_FORM)
@@ -286,8 +291,9 @@ async def test_without_the_docker_command_there_is_none_and_up_says_so(tmp_path:
         # Another image than the one that `up` would look for with that command.
         "AGENT_IMAGES": "an-operators-own",
     }
-    async with running(UP, environ, tmp_path / "log") as up:
-        said = await _said(up)
+    with _cleared_away(tmp_path / "state"):
+        async with running(UP, environ, tmp_path / "log") as up:
+            said = await _said(up)
 
     assert "There is no shared service: the docker command, which runs it, is missing." in said
 
