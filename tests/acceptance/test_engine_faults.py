@@ -11,6 +11,7 @@ import anyio.to_thread
 import httpx
 import pytest
 
+from tests.support.absent import absent
 from tests.support.deployment import Deployment, deployed
 from tests.support.desk import OWN, Desk, route, seated
 from tests.support.engine import docker, docker_host
@@ -43,7 +44,7 @@ async def place(
 ) -> AsyncIterator[Place]:
     host = docker_host()
     if host is not None and not host.startswith("unix://"):
-        pytest.skip(f"The engine's line can be cut at a socket only, not at {host}.")
+        absent(f"The engine's line can be cut at a socket only, not at {host}.")
     folder = tmp_path_factory.mktemp("faults")
     async with (
         engine_proxy(host, folder / "engine.sock") as engine,

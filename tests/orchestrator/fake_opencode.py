@@ -25,38 +25,41 @@ class FakeOpenCode:
         self.asked: list[str] = []
         self.address = Address("127.0.0.1", 0)
         self._expected = "Basic " + base64.b64encode(f"opencode:{password}".encode()).decode()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Transport] = set()
 
     async def listen(self) -> Address:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
         host, port = self._server.sockets[0].getsockname()
         return Address(host, port)
 
     async def close(self) -> None:
+        for listener in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        await asyncio.sleep(0)  # asyncio leaks what it is accepting while its server is closed
         self._server.close()
-        for writer in self._writers:
-            writer.close()
+        for connection in self._connections:
+            connection.close()
         await self._server.wait_closed()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.asked.append(head.partition(" HTTP")[0])
-            if self.manner is Manner.MUTE:
-                await reader.read()
-                return
-            status, kind, body = self._reply(head)
-            writer.write(
-                f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
-                f"connection: close\r\n\r\n{body}".encode()
-            )
-            await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the asking side went away, or this server was closed
-        finally:
-            writer.close()
-            self._writers.discard(writer)
+    def opened(self, connection: asyncio.Transport) -> None:
+        self._connections.add(connection)
+        if not self._server.is_serving():  # accepted just before it was closed
+            connection.close()
+
+    def closed(self, connection: asyncio.Transport) -> None:
+        self._connections.discard(connection)
+
+    def answer(self, head: str, connection: asyncio.Transport) -> None:
+        self.asked.append(head.partition(" HTTP")[0])
+        if self.manner is Manner.MUTE:
+            return
+        status, kind, body = self._reply(head)
+        connection.write(
+            f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
+            f"connection: close\r\n\r\n{body}".encode()
+        )
+        connection.close()
 
     def _reply(self, head: str) -> tuple[int, str, str]:
         if self.manner is Manner.STRANGER:
@@ -67,3 +70,25 @@ class FakeOpenCode:
             error = {"name": "ConfigJsonError", "data": {"path": "/workspace/opencode.json"}}
             return 400, "application/json", json.dumps(error)
         return 200, "application/json", json.dumps({"healthy": True})
+
+
+class _Connection(asyncio.Protocol):
+    """One request. No task reads it, so nothing stays open if the loop ends before one begins."""
+
+    def __init__(self, server: FakeOpenCode) -> None:
+        self._server = server
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._server.opened(transport)
+
+    def data_received(self, data: bytes) -> None:
+        answered = b"\r\n\r\n" in self._received
+        self._received += data
+        if not answered and b"\r\n\r\n" in self._received:
+            self._server.answer(self._received.decode(), self._transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._server.closed(self._transport)
