@@ -225,6 +225,9 @@ class Exchange:
             self._witness.tell(self._response.status)
         upstream = self._detach()
         if upstream is not None:
+            # A server that refused to switch often closes behind its answer, as OpenCode does
+            # with a used ticket; the next request, a POST maybe, must not meet that close.
+            reusable = reusable and not self._head.upgrade
             if reusable and self._response.keep_alive and self._request_done:
                 upstream.give_back()
             else:

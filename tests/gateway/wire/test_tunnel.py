@@ -10,6 +10,7 @@ from tests.support.wire import (
     Recorded,
     Script,
     client,
+    plays,
     plays_once,
     relaying,
     reset,
@@ -96,6 +97,16 @@ async def test_refused_handshake_is_relayed_and_the_connection_stays(status: byt
             writer.write(ASK)
 
             assert await reader.until(b"no") == refusal
+
+
+async def test_upstream_that_refused_a_handshake_is_asked_no_more_on_that_connection() -> None:
+    refusal = b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"
+    async with relaying(plays(refusal)) as served, client(served.port) as (reader, writer):
+        for _ in range(2):
+            writer.write(ASK)
+            await reader.until(b"no")
+
+        assert served.raw.connections == 2
 
 
 @pytest.mark.parametrize(
