@@ -36,9 +36,9 @@ def has_agent_image(environ: Mapping[str, str]) -> bool:
             timeout=20,
             check=False,
         )
-    except FileNotFoundError as error:
+    except OSError as error:
         raise CommandError(
-            "The docker command is missing, and the image is built with it."
+            "The docker command can't be run, and the image is built with it."
         ) from error
     except subprocess.TimeoutExpired as error:
         raise CommandError("The Docker Engine does not answer.") from error

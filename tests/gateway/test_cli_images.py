@@ -49,3 +49,10 @@ def test_the_build_sees_which_engine_is_meant_and_no_secret(
     assert not [line for line in lines if "canary" in line]
     for name, value in _NEEDED.items():
         assert lines.count(f"{name}={value}") == 2  # of the command, and of the script
+
+
+def test_a_docker_command_that_cannot_be_run_is_told(tmp_path: Path, written: Path) -> None:
+    (tmp_path / "docker").chmod(0o644)
+
+    with pytest.raises(CommandError, match="docker command"):
+        images.has_agent_image({"PATH": str(tmp_path)})
