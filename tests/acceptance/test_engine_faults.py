@@ -16,6 +16,7 @@ from tests.support.deployment import Deployment, deployed
 from tests.support.desk import OWN, Desk, route, seated
 from tests.support.engine import docker, docker_host
 from tests.support.engine_proxy import EngineProxy, engine_proxy
+from tests.support.opencode_server import PASSWORD, opencode_server
 from tests.support.scripted_model import Model, scripted_model
 from tests.support.waiting import until
 
@@ -49,7 +50,15 @@ async def place(
     async with (
         engine_proxy(host, folder / "engine.sock") as engine,
         scripted_model("docker") as model,
-        deployed(folder / "state", "docker", DOCKER_HOST=engine.address) as running,
+        # Beside the engine, so that what is seen here is what becomes of sessions alone.
+        opencode_server(tmp_path_factory.mktemp("shared"), "http://127.0.0.1:9") as shared,
+        deployed(
+            folder / "state",
+            "docker",
+            DOCKER_HOST=engine.address,
+            SHARED_URL=shared,
+            SHARED_PASSWORD=PASSWORD,
+        ) as running,
     ):
         yield Place(running, engine, model)
 
