@@ -103,16 +103,18 @@ async def test_a_person_chats_through_the_compose_deployment(compose: Compose) -
         assert (await browser.get("/gateway/me")).json()["user"]["role"] == "administrator"
         assert (await browser.post("/api/agents", json=model.wish)).status_code == 201
         session = (await browser.post("/api/sessions", json={})).json()
+        try:
+            told = await browser.post(
+                f"/api/sessions/{session['id']}/chat", json={"prompt": "run: echo $((6*7))"}
+            )
 
-        told = await browser.post(
-            f"/api/sessions/{session['id']}/chat", json={"prompt": "run: echo $((6*7))"}
-        )
-
-        assert told.status_code == 200, told.text
-        assert told.json()["route"] == "session"
-        assert "42" in told.json()["message"]["text"]
-        _stands_as_designed(session["container"])
-        assert (await browser.delete(f"/api/sessions/{session['id']}")).status_code == 204
+            assert told.status_code == 200, told.text
+            assert told.json()["route"] == "session"
+            assert "42" in told.json()["message"]["text"]
+            _stands_as_designed(session["container"])
+        finally:  # nobody else clears away a container that the orchestrator made
+            deleted = await browser.delete(f"/api/sessions/{session['id']}")
+        assert deleted.status_code == 204
         _is_gone(session["container"])
 
 
