@@ -55,8 +55,7 @@ class Directory:
 
     def is_due(self, session_id: str) -> bool:
         """Whether a failed container's next automatic start may be tried now."""
-        retry_at = self.place(session_id).retry_at
-        return retry_at is None or retry_at <= asyncio.get_running_loop().time()
+        return not self.wait_s(session_id)
 
     def wait_s(self, session_id: str) -> float | None:
         """Return how long until that start, as far as it is known."""
