@@ -17,8 +17,9 @@ from gateway.wire.client_socket import ClientSocket
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.delivery import answered
 from gateway.wire.door import Answer, Client, Decision, Door, Local, Outcome, Relay, Wait
+from gateway.wire.fields import BadHead
 from gateway.wire.framing import BadFraming, Body, NoBody, request_body
-from gateway.wire.head import BadHead, HeadLimits, RequestHead, parse_request
+from gateway.wire.head import HeadLimits, RequestHead, parse_request
 from gateway.wire.head_buffer import HeadBuffer
 from gateway.wire.live import Live
 from gateway.wire.local import App, LocalExchange
@@ -262,6 +263,11 @@ class ClientConnection(ClientSocket):
             self._reset()
         else:
             self._close()
+
+    def part(self) -> None:
+        self._record()
+        if not self._lost:
+            self._linger()
 
     def broke(self) -> None:
         self._talk = None

@@ -8,40 +8,24 @@ stand behind us, because two parsers that read one head differently are how requ
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-# SP, HTAB, VCHAR and obs-text; no CTL, so neither a bare CR, a bare LF nor a NUL (RFC 9110 §5.5).
-# Possessive quantifiers: a hostile head is refused in one pass.
-_FIELDS = rb"((?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
+from gateway.wire.fields import TOKEN, BadHead, Fields
+
 # A target has no fragment (RFC 9112 §3.2): whoever reads on behind it would cut it off.
-_REQUEST = re.compile(
-    rb"(" + _TOKEN + rb") ([\x21\x22\x24-\x7e\x80-\xff]++) HTTP/1\.([01])\r\n" + _FIELDS
-)
-_RESPONSE = re.compile(
-    rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?\r\n" + _FIELDS
-)
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e\x80-\xff]++) HTTP/1\.([01])")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?")
 _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[0-9A-Za-z._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 )
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(/.*|\?.*)?")
-_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 
-# Fields that decide framing, routing or trust; everything else is carried without being looked at.
-_NOTED: Final = frozenset(
-    (
-        b"host connection content-length transfer-encoding upgrade expect te cookie authorization "
-        b"origin sec-fetch-mode sec-fetch-site accept"
-    ).split()
-)
-# RFC 9110 §7.6.1, with the older ones that clients still send.
-_HOP_BY_HOP: Final = frozenset(
-    (
-        b"connection proxy-connection keep-alive te transfer-encoding upgrade trailer "
-        b"proxy-authenticate proxy-authorization proxy-authentication-info http2-settings"
-    ).split()
-)
+_HOST_LINE: Final = frozenset((b"host",))
 _LENGTH_LINE: Final = frozenset((b"content-length",))
+
+# Distinct blocks of fields that are remembered; strangers choose them, so they are bounded.
+_MOST_BLOCKS = 1024
+_LONGEST_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,98 +37,64 @@ class HeadLimits:
     fields: int = 128
 
 
-class BadHead(Exception):
-    """A head that breaks a rule. `status` is what the client is told when it is the client's."""
+class RequestFields(Fields):
+    """A request's fields, read once for each distinct block: a client repeats its own.
 
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
+    `annex` is for the door: what it has made of these fields and wants to find with the next
+    request that carries the same. `upgrade` tells what they ask for; the method has a say too.
+    """
 
+    __slots__ = ("_passed_on", "_without", "annex", "has_body", "host", "upgrade")
 
-class _Head:
-    """Field lines as they came; `names[i]` is the lower-case name of `lines[i]`."""
-
-    __slots__ = ("_noted", "chunked", "length", "lines", "minor", "names")
-
-    def __init__(self, minor: int, block: bytes) -> None:
-        self.minor = minor
-        self.lines = block.split(b"\r\n")[:-1]
-        self.names: list[bytes] = []
-        self._noted: dict[bytes, list[bytes]] = {}
-        for line in self.lines:
-            name, _, value = line.partition(b":")
-            name = name.lower()
-            self.names.append(name)
-            if name in _NOTED:
-                self._noted.setdefault(name, []).append(value.strip(b" \t"))
-        self.chunked = False
-        self.length: int | None = None
-
-    def noted(self, name: bytes) -> list[bytes]:
-        """Return the values of a field that the rules look at, in order."""
-        return self._noted.get(name, [])
-
-    def tokens(self, name: bytes) -> set[bytes]:
-        """Return the lower-case members of a comma-separated list field (RFC 9110 §5.6.1)."""
-        values = self._noted.get(name)
-        if values is None:
-            return set()
-        return {token for v in values for t in v.split(b",") if (token := t.strip(b" \t").lower())}
-
-    def _framing(self, status: int) -> None:
-        """Read `Content-Length` or `Transfer-Encoding`, never both (RFC 9112 §6.1, §6.3)."""
-        codings = self._noted.get(b"transfer-encoding")
-        lengths = self._noted.get(b"content-length")
-        if codings is not None:
-            if self.minor == 0 or lengths is not None:
-                raise BadHead(status, "A message is framed by one header only.")
-            if len(codings) != 1 or codings[0].lower() != b"chunked":
-                raise BadHead(
-                    501 if status == 400 else status, "Only chunked transfer coding is known."
-                )
-            self.chunked = True
-        elif lengths is not None:
-            if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
-                raise BadHead(status, "Content-Length must be one number.")
-            self.length = int(lengths[0])
-
-    def _kept(self, extra: frozenset[bytes], nominated: set[bytes]) -> list[bytes]:
-        """Return the lines that may travel on: not hop-by-hop, not nominated, not in `extra`.
-
-        The length stays even where `Connection` names it: without it the body that follows would be
-        read as the next message.
-        """
-        return [
-            line
-            for name, line in zip(self.names, self.lines, strict=True)
-            if name not in _HOP_BY_HOP
-            and (name not in nominated or name == b"content-length")
-            and (name if b"_" not in name else name.replace(b"_", b"-")) not in extra
-        ]
-
-
-class RequestHead(_Head):
-    """One request's head. `target` is origin-form, or `*`; `host` may be empty in HTTP/1.0."""
-
-    __slots__ = ("host", "keep_alive", "method", "target", "upgrade")
-
-    def __init__(self, method: bytes, target: bytes, minor: int, block: bytes) -> None:
-        super().__init__(minor, block)
-        self.method = method
-        self.target = target
-        self._framing(400)
-        self.host = self._authority()
-        connection = self.tokens(b"connection")
-        self.keep_alive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
+    def __init__(self, block: bytes, minor: int) -> None:
+        super().__init__(block, minor, 400)
+        self.annex: Any = None
+        self.host = self._only_host()
+        self.has_body = self.chunked or bool(self.length)
         # Any other upgrade is ignored, as RFC 9110 §7.8 allows; its body would be lost otherwise.
         self.upgrade = (
-            b"upgrade" in connection
-            and method == b"GET"
-            and minor == 1
+            minor == 1
+            and b"upgrade" in self.tokens(b"connection")
             and self.tokens(b"upgrade") == {b"websocket"}
             and not self.has_body
         )
+        self._without: frozenset[bytes] | None = None
+        self._passed_on = b""
+
+    def passed_on(self, without: frozenset[bytes]) -> bytes:
+        """Return the lines that travel on, framing included, `Host` excluded."""
+        if self._without is not without:
+            lines = [line.text + b"\r\n" for line in self.kept(without | _HOST_LINE)]
+            if self.chunked:
+                lines.append(b"Transfer-Encoding: chunked\r\n")
+            self._without, self._passed_on = without, b"".join(lines)
+        return self._passed_on
+
+    def _only_host(self) -> bytes:
+        hosts = self._noted.get(b"host", [])
+        if len(hosts) > 1 or (self.minor == 1 and not hosts):
+            raise BadHead(400, "A request needs exactly one Host header.")
+        if hosts and hosts[0] and not _HOST.fullmatch(hosts[0]):
+            raise BadHead(400, "The Host header is not a host name with an optional port.")
+        return hosts[0] if hosts else b""
+
+
+class RequestHead:
+    """One request's head. `target` is origin-form, or `*`; `host` may be empty in HTTP/1.0."""
+
+    __slots__ = ("fields", "has_body", "host", "keep_alive", "method", "minor", "target", "upgrade")
+
+    def __init__(self, method: bytes, target: bytes, fields: RequestFields) -> None:
+        self.method = method
+        self.target = target
+        self.fields = fields
+        self.minor = fields.minor
+        self.host = fields.host
+        self.has_body = fields.has_body
+        self.keep_alive = fields.keep_alive
+        self.upgrade = fields.upgrade and method == b"GET"
+        if target[0] != 0x2F:
+            self._other_form()
 
     @property
     def path(self) -> bytes:
@@ -155,8 +105,20 @@ class RequestHead(_Head):
         return self.target.partition(b"?")[2]
 
     @property
-    def has_body(self) -> bool:
-        return self.chunked or bool(self.length)
+    def chunked(self) -> bool:
+        return self.fields.chunked
+
+    @property
+    def length(self) -> int | None:
+        return self.fields.length
+
+    def noted(self, name: bytes) -> list[bytes]:
+        """Return the values of a field that the rules look at, in order."""
+        return self.fields.noted(name)
+
+    def tokens(self, name: bytes) -> set[bytes]:
+        """Return the lower-case members of a comma-separated list field."""
+        return self.fields.tokens(name)
 
     def loggable(self) -> str:
         """Method and path, escaped so that no request forges a line or paints a terminal.
@@ -165,26 +127,21 @@ class RequestHead(_Head):
         """
         return f"{self.method.decode()} {ascii(self.path.decode('latin-1'))[1:-1]}"
 
-    def _authority(self) -> bytes:
-        hosts = self._noted.get(b"host", [])
-        if len(hosts) > 1 or (self.minor == 1 and not hosts):
-            raise BadHead(400, "A request needs exactly one Host header.")
-        if hosts and hosts[0] and not _HOST.fullmatch(hosts[0]):
-            raise BadHead(400, "The Host header is not a host name with an optional port.")
-        if self.target[:1] == b"/" or self.target == b"*":
-            if self.target == b"*" and self.method != b"OPTIONS":
-                raise BadHead(400, "Only OPTIONS may ask for '*'.")
-            return hosts[0] if hosts else b""
-        return self._absolute_form()
+    def _other_form(self) -> None:
+        """Take `*` with OPTIONS alone; of `http://host/path`, take path and host.
 
-    def _absolute_form(self) -> bytes:
-        """Take path and host out of `http://host/path`; its authority wins (RFC 9112 §3.2.2)."""
+        The authority in the target wins over the Host field (RFC 9112 §3.2.2).
+        """
+        if self.target == b"*":
+            if self.method != b"OPTIONS":
+                raise BadHead(400, "Only OPTIONS may ask for '*'.")
+            return
         match = _ABSOLUTE.fullmatch(self.target)
         if match is None or not _HOST.fullmatch(match[1]):
             raise BadHead(400, "The request target must begin with '/'.")
         rest = match[2] or b"/"
         self.target = rest if rest[:1] == b"/" else b"/" + rest
-        return match[1]
+        self.host = match[1]
 
     def for_upstream(self, target: bytes, without: frozenset[bytes], added: bytes) -> bytes:
         """Return the head to send on: `without` are names to leave out, `added` whole lines.
@@ -192,30 +149,21 @@ class RequestHead(_Head):
         What `Connection` nominates goes before anything of ours is added, so that a client cannot
         nominate our headers away.
         """
-        nominated = self.tokens(b"connection")
-        lines = self._kept(without | {b"host"}, nominated)
-        host = b"Host: " + self.host
-        framing = b"Transfer-Encoding: chunked\r\n" if self.chunked else b""
+        lines = self.fields.passed_on(without)
         if self.upgrade:
-            framing = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        return b"".join(
-            (
-                self.method, b" ", target, b" HTTP/1.1\r\n",
-                b"\r\n".join([host, *lines]), b"\r\n", framing, added, b"\r\n",
-            )
+            lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
+            self.method, target, self.host, lines, added,
         )  # fmt: skip
 
 
-class ResponseHead(_Head):
-    __slots__ = ("keep_alive", "reason", "status")
+class ResponseHead(Fields):
+    __slots__ = ("reason", "status")
 
     def __init__(self, status: int, reason: bytes, minor: int, block: bytes) -> None:
-        super().__init__(minor, block)
+        super().__init__(block, minor, 502)
         self.status = status
         self.reason = reason
-        self._framing(502)
-        connection = self.tokens(b"connection")
-        self.keep_alive = b"close" not in connection and (minor == 1 or b"keep-alive" in connection)
 
     @property
     def interim(self) -> bool:
@@ -237,43 +185,61 @@ class ResponseHead(_Head):
         """
         # RFC 9110 §8.6: where no body can follow, a length would be read as one that must.
         lengthless = self.status < 200 or self.status == 204
-        without = hidden | _LENGTH_LINE if lengthless else hidden
-        lines = self._kept(without, self.tokens(b"connection"))
-        if refuse_cookie is not None and b"set-cookie" in self.names:
+        lines = self.kept(hidden | _LENGTH_LINE if lengthless else hidden)
+        if refuse_cookie is not None and b"set-cookie" in self._noted:
             lines = [
                 line
                 for line in lines
-                if line[:11].lower() != b"set-cookie:" or not refuse_cookie(line[11:].strip(b" \t"))
+                if line.name != b"set-cookie" or not refuse_cookie(line.value)
             ]
-        block = b"\r\n".join([*lines, b""]) if lines else b""
-        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (self.status, self.reason, block, added)
+        texts = [line.text for line in lines]
+        texts.append(added)
+        return b"HTTP/1.1 %d %b\r\n%b\r\n" % (self.status, self.reason, b"\r\n".join(texts))
+
+
+_blocks: tuple[dict[bytes, RequestFields], dict[bytes, RequestFields]] = ({}, {})
 
 
 def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
     """Parse a whole head, from its first byte through the empty line."""
-    match = _REQUEST.fullmatch(head)
+    end = head.find(b"\r\n")
+    match = _REQUEST_LINE.fullmatch(head, 0, end) if head[-4:] == b"\r\n\r\n" else None
     if match is None:
         raise BadHead(*_explain(head))
-    method, target, minor, block = match.groups()
+    method, target, minor = match.groups()
+    fields = _fields(head[end + 2 : -4], 1 if minor == b"1" else 0)
     if len(target) > limits.target_bytes:
         raise BadHead(414, "The request target is too long.")
-    if block.count(b"\n") > limits.fields:
+    if len(fields.lines) > limits.fields:
         raise BadHead(431, "The request has too many headers.")
     if method in (b"CONNECT", b"TRACE"):
         raise BadHead(501, f"{method.decode()} is not supported.")
-    return RequestHead(method, target, int(minor), block)
+    return RequestHead(method, target, fields)
+
+
+def _fields(block: bytes, minor: int) -> RequestFields:
+    blocks = _blocks[minor]
+    fields = blocks.get(block)
+    if fields is None:
+        fields = RequestFields(block, minor)
+        if len(block) <= _LONGEST_BLOCK:
+            if len(blocks) >= _MOST_BLOCKS:
+                blocks.clear()
+            blocks[block] = fields
+    return fields
 
 
 def parse_response(head: bytes) -> ResponseHead:
-    match = _RESPONSE.fullmatch(head)
+    end = head.find(b"\r\n")
+    match = _STATUS_LINE.fullmatch(head, 0, end) if head[-4:] == b"\r\n\r\n" else None
     if match is None:
         raise BadHead(502, "The upstream's answer is not HTTP/1.1.")
-    minor, status, reason, block = match.groups()
-    return ResponseHead(int(status), reason or b"", int(minor), block)
+    minor, status, reason = match.groups()
+    return ResponseHead(int(status), reason or b"", int(minor), head[end + 2 : -4])
 
 
 def _explain(head: bytes) -> tuple[int, str]:
     line = head.partition(b"\r\n")[0]
-    if re.fullmatch(_TOKEN + rb" \S+ HTTP/(?:[02-9]|1\.[2-9]).*", line):
+    if re.fullmatch(TOKEN + rb" \S+ HTTP/(?:[02-9]|1\.[2-9]).*", line):
         return 505, "Only HTTP/1.1 and HTTP/1.0 are spoken here."
     return 400, "The request head is not valid HTTP/1.1."

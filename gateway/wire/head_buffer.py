@@ -3,7 +3,8 @@
 Pure. It looks for a head's end and at its size; what a head may be is `head`'s.
 """
 
-from gateway.wire.head import BadHead, HeadLimits
+from gateway.wire.fields import BadHead
+from gateway.wire.head import HeadLimits
 
 
 class HeadBuffer:

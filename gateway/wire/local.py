@@ -151,10 +151,7 @@ class LocalExchange:
             "raw_path": path,
             "query_string": query,
             "root_path": "",
-            "headers": [
-                (name, line[len(name) + 1 :].strip(b" \t"))
-                for name, line in zip(self._head.names, self._head.lines, strict=True)
-            ],
+            "headers": [(line.name, line.value) for line in self._head.fields.lines],
             "client": (peer.host, peer.port),
             "server": None,
             "state": {**shared_state, **self._local.state},

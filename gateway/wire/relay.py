@@ -11,8 +11,9 @@ from time import monotonic
 
 from gateway.wire.delivery import Delivery, deliver
 from gateway.wire.door import Failure, Outcome, Relay
+from gateway.wire.fields import BadHead
 from gateway.wire.framing import BadFraming, Chunked, UntilClose
-from gateway.wire.head import BadHead, RequestHead, ResponseHead, parse_response
+from gateway.wire.head import RequestHead, ResponseHead, parse_response
 from gateway.wire.talk import ClientSide
 from gateway.wire.tasks import Tasks
 from gateway.wire.tunnel import Tunnel
@@ -273,7 +274,4 @@ class Exchange:
 
 
 def _is_event_stream(head: ResponseHead) -> bool:
-    return any(
-        name == b"content-type" and b"text/event-stream" in line.lower()
-        for name, line in zip(head.names, head.lines, strict=True)
-    )
+    return any(b"text/event-stream" in kind.lower() for kind in head.noted(b"content-type"))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.wire.fields import BadHead
 from gateway.wire.head import (
-    BadHead,
     HeadLimits,
     RequestHead,
     ResponseHead,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.wire.head import BadHead, HeadLimits
+from gateway.wire.fields import BadHead
+from gateway.wire.head import HeadLimits
 from gateway.wire.head_buffer import HeadBuffer
 
 LIMITS = HeadLimits(head_bytes=512, target_bytes=100, fields=8)

@@ -1,0 +1,150 @@
+"""The field lines of a head: which are valid, which decide something, which may travel on.
+
+Pure. A line is judged once and remembered by its very bytes, because clients say the same of
+themselves with every request; judging fifteen lines anew costs more than all else that a relayed
+request needs. This module knows field lines; what a whole head may be is `head`'s.
+"""
+
+import re
+from typing import Final
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+# SP, HTAB, VCHAR and obs-text; no CTL, so neither a bare CR, a bare LF nor a NUL (RFC 9110 §5.5).
+# Possessive quantifiers: a hostile line is refused in one pass.
+_LINE = re.compile(rb"(" + TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*+)")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
+
+# Fields that decide framing, routing or trust; everything else is carried without being looked at.
+_NOTED: Final = frozenset(
+    (
+        b"host connection content-length transfer-encoding upgrade expect te cookie set-cookie "
+        b"authorization origin sec-fetch-mode sec-fetch-site accept content-type"
+    ).split()
+)
+# RFC 9110 §7.6.1, with the older ones that clients still send.
+_HOP_BY_HOP: Final = frozenset(
+    (
+        b"connection proxy-connection keep-alive te transfer-encoding upgrade trailer "
+        b"proxy-authenticate proxy-authorization proxy-authentication-info http2-settings"
+    ).split()
+)
+
+# What is remembered is bounded in number and size, since strangers choose it.
+_MOST_KNOWN = 4096
+_LONGEST_KNOWN = 512
+
+
+class BadHead(Exception):
+    """A head that breaks a rule. `status` is what the client is told when it is the client's."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+
+
+class Line:
+    """One field line, `text` as it came. `name` is lower-case; `folded` has `-` for each `_`.
+
+    Servers behind CGI-like interfaces take `X_Forwarded_For` for `X-Forwarded-For`.
+    """
+
+    __slots__ = ("folded", "hop", "name", "noted", "text", "value")
+
+    def __init__(self, text: bytes, name: bytes, value: bytes) -> None:
+        self.text = text
+        self.name = name.lower()
+        self.value = value.strip(b" \t")
+        self.folded = self.name.replace(b"_", b"-")
+        self.noted = self.name in _NOTED
+        self.hop = self.name in _HOP_BY_HOP
+
+
+_known: dict[bytes, Line] = {}
+
+
+def _judge(text: bytes, status: int) -> Line:
+    match = _LINE.fullmatch(text)
+    if match is None:
+        raise BadHead(status, "A header is not valid HTTP/1.1.")
+    line = Line(text, match[1], match[2])
+    if len(text) <= _LONGEST_KNOWN:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[text] = line
+    return line
+
+
+class Fields:
+    """The lines between a head's first line and its empty one, in order.
+
+    `status` is what a broken rule is told with: 400 for a client's head, 502 for an upstream's.
+    """
+
+    __slots__ = ("_noted", "chunked", "keep_alive", "length", "lines", "minor")
+
+    def __init__(self, block: bytes, minor: int, status: int) -> None:
+        self.minor = minor
+        self.lines: list[Line] = []
+        self._noted: dict[bytes, list[bytes]] = {}
+        if block:
+            self._read(block, status)
+        self.chunked = False
+        self.length: int | None = None
+        self._framing(status)
+        if b"connection" in self._noted:
+            tokens = self.tokens(b"connection")
+            self.keep_alive = b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
+        else:
+            self.keep_alive = minor == 1
+
+    def noted(self, name: bytes) -> list[bytes]:
+        """Return the values of a field that the rules look at, in order."""
+        return self._noted.get(name, [])
+
+    def tokens(self, name: bytes) -> set[bytes]:
+        """Return the lower-case members of a comma-separated list field (RFC 9110 §5.6.1)."""
+        values = self._noted.get(name)
+        if values is None:
+            return set()
+        return {token for v in values for t in v.split(b",") if (token := t.strip(b" \t").lower())}
+
+    def _read(self, block: bytes, status: int) -> None:
+        known, noted, lines = _known, self._noted, self.lines
+        for text in block.split(b"\r\n"):
+            line = known.get(text) or _judge(text, status)
+            lines.append(line)
+            if line.noted:
+                if line.name in noted:
+                    noted[line.name].append(line.value)
+                else:
+                    noted[line.name] = [line.value]
+
+    def _framing(self, status: int) -> None:
+        """Read `Content-Length` or `Transfer-Encoding`, never both (RFC 9112 §6.1, §6.3)."""
+        codings = self._noted.get(b"transfer-encoding")
+        lengths = self._noted.get(b"content-length")
+        if codings is not None:
+            if self.minor == 0 or lengths is not None:
+                raise BadHead(status, "A message is framed by one header only.")
+            if len(codings) != 1 or codings[0].lower() != b"chunked":
+                raise BadHead(
+                    501 if status == 400 else status, "Only chunked transfer coding is known."
+                )
+            self.chunked = True
+        elif lengths is not None:
+            if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+                raise BadHead(status, "Content-Length must be one number.")
+            self.length = int(lengths[0])
+
+    def kept(self, without: frozenset[bytes]) -> list[Line]:
+        """Return the lines that may travel on: not hop-by-hop, not nominated, not in `without`.
+
+        The length stays even where `Connection` names it: without it the body that follows would be
+        read as the next message.
+        """
+        kept = [line for line in self.lines if not line.hop and line.folded not in without]
+        if b"connection" in self._noted:
+            nominated = self.tokens(b"connection") - {b"content-length"}
+            kept = [line for line in kept if line.name not in nominated]
+        return kept
