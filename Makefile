@@ -26,6 +26,7 @@ check: setup ## format, lint and types
 	@$(BIN)/ruff check . scripts/with-engine
 	@$(BIN)/mypy
 	@$(BIN)/python scripts/state_table.py --check
+	@$(BIN)/python scripts/wire_behaviours.py --check
 
 bench: setup-tests ## the benchmarks; writes benchmarks/results.json
 	@scripts/with-engine $(BIN)/python -m benchmarks

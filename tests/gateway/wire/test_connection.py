@@ -152,6 +152,7 @@ async def test_client_that_never_reads_does_not_keep_a_closed_connection(
 # What is refused
 
 
+@pytest.mark.behaviour(4, 6, 9)
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [

@@ -35,6 +35,7 @@ def refused(head: bytes) -> int:
 # Request lines
 
 
+@pytest.mark.behaviour(1, 2)
 @pytest.mark.parametrize(
     "target",
     [
@@ -54,6 +55,7 @@ def test_target_is_kept_verbatim(target: bytes) -> None:
     assert head.for_upstream(head.target, NOTHING, b"").startswith(b"GET " + target + b" HTTP/1.1")
 
 
+@pytest.mark.behaviour(1, 2)
 @given(st.text(alphabet=[chr(c) for c in range(0x21, 0x7F) if c != 0x23], max_size=60))
 def test_any_printable_target_is_kept_verbatim(text: str) -> None:
     target = b"/" + text.encode()
@@ -61,11 +63,13 @@ def test_any_printable_target_is_kept_verbatim(text: str) -> None:
     assert request(first=b"GET " + target + b" HTTP/1.1").target == target
 
 
+@pytest.mark.behaviour(8)
 @pytest.mark.parametrize("method", [b"PROPFIND", b"QUERY", b"FOO-BAR", b"get", b"M!#$%&'*+.^_`|~9"])
 def test_any_token_is_a_method(method: bytes) -> None:
     assert request(first=method + b" / HTTP/1.1").method == method
 
 
+@pytest.mark.behaviour(3, 4, 5, 9)
 @pytest.mark.parametrize(
     ("first", "status"),
     [
@@ -102,10 +106,12 @@ def test_request_line_is_refused(first: bytes, status: int) -> None:
     assert refused(first + b"\r\nHost: gw.example\r\n\r\n") == status
 
 
+@pytest.mark.behaviour(5)
 def test_options_may_ask_for_the_whole_server() -> None:
     assert request(first=b"OPTIONS * HTTP/1.1").target == b"*"
 
 
+@pytest.mark.behaviour(3)
 @pytest.mark.parametrize(
     ("form", "target", "host"),
     [
@@ -139,6 +145,7 @@ def test_host_is_taken(host: bytes) -> None:
     assert request(b"Host: " + host, host=False).host == host
 
 
+@pytest.mark.behaviour(6)
 @pytest.mark.parametrize(
     "host",
     [
@@ -159,11 +166,13 @@ def test_host_is_refused(host: bytes) -> None:
     assert refused(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n") == 400
 
 
+@pytest.mark.behaviour(6)
 @pytest.mark.parametrize("lines", [b"", b"Host: a\r\nHost: a\r\n", b"Host: a\r\nhost: b\r\n"])
 def test_http_1_1_needs_exactly_one_host(lines: bytes) -> None:
     assert refused(b"GET / HTTP/1.1\r\n" + lines + b"\r\n") == 400
 
 
+@pytest.mark.behaviour(6)
 def test_http_1_0_needs_no_host() -> None:
     assert request(first=b"GET / HTTP/1.0", host=False).host == b""
 
@@ -214,6 +223,7 @@ def test_duplicates_keep_their_order() -> None:
     assert sent.endswith(b"A: 1\r\nB: 1\r\na: 2\r\nA: 1\r\n\r\n")
 
 
+@pytest.mark.behaviour(9)
 def test_too_many_fields_are_refused() -> None:
     assert refused(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: 1\r\n" * 8 + b"\r\n") == 431
 

@@ -216,6 +216,7 @@ async def test_streamed_answer_is_chunked() -> None:
         )
 
 
+@pytest.mark.behaviour(10)
 async def test_streamed_answer_to_http_1_0_ends_with_its_connection() -> None:
     async with own(streams) as served:
         got = await ask(served.port, b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")

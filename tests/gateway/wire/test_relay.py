@@ -25,6 +25,7 @@ async def through(answer: bytes, request: bytes = GET) -> bytes:
 # The request
 
 
+@pytest.mark.behaviour(1, 2)
 async def test_target_and_headers_arrive_as_they_were_sent() -> None:
     async with relaying(plays(OK)) as served:
         await ask(served.port, GET)
@@ -291,12 +292,14 @@ async def test_interim_answers_without_end_are_refused() -> None:
     assert answer.count(b" 103 ") == 16
 
 
+@pytest.mark.behaviour(10)
 async def test_http_1_0_client_gets_no_interim_answer() -> None:
     answer = await through(b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK, OLD)
 
     assert answer.startswith(b"HTTP/1.1 200 Fine")
 
 
+@pytest.mark.behaviour(10)
 @pytest.mark.parametrize(
     "framed",
     [b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n1\r\n!\r\n0\r\n\r\n", b"\r\nok!"],
@@ -309,6 +312,7 @@ async def test_http_1_0_client_gets_a_body_ended_by_close(framed: bytes) -> None
     )
 
 
+@pytest.mark.behaviour(10)
 async def test_http_1_0_client_is_told_that_its_connection_stays() -> None:
     async with relaying(plays(OK)) as served, client(served.port) as (reader, writer):
         for _ in range(2):

@@ -93,6 +93,7 @@ async def test_reset_amid_a_body_without_a_length_is_no_end() -> None:
         assert await reader.rest() == b""
 
 
+@pytest.mark.behaviour(10)
 async def test_http_1_0_client_sees_truncation_as_a_reset() -> None:
     go_on = asyncio.Event()
 
