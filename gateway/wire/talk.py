@@ -33,6 +33,7 @@ class Talk(Protocol):
 class ClientSide(Protocol):
     """What an exchange needs of the client's connection."""
 
+    clogged: bool
     deadline: float | None
     draining: bool
 
@@ -55,3 +56,5 @@ class ClientSide(Protocol):
     def truncated(self, abort: bool) -> None:
         """The response cannot be completed: close, or reset where only that tells it."""
         ...
+
+    def part(self) -> None: ...

@@ -1,16 +1,25 @@
 """An upgraded connection: bytes both ways until both sides have ended.
 
-No frame is read or made, so close codes, fragments, pings and compression arrive as they were sent.
-Half-closes stay half-closes; a lost side aborts the other.
+Bytes pass as they are, so close codes, fragments, pings and compression arrive as they were sent.
+Half-closes stay half-closes; a lost side aborts the other. Where the gateway itself ends a tunnel,
+it says so to both ends by a WebSocket close frame, if one can stand where the bytes have come to.
 """
 
 from typing import Protocol
 
 from gateway.wire.door import Outcome
 from gateway.wire.upstream import UpstreamConnection
+from gateway.wire.websocket_frames import Frames, close_frame
+
+# RFC 6455 §7.4.1 and its registry of close codes.
+_GOING_AWAY = 1001
+_POLICY_VIOLATION = 1008
+_SERVICE_RESTART = 1012
 
 
 class TunnelClient(Protocol):
+    clogged: bool
+
     def write(self, data: bytes) -> None: ...
 
     def write_end(self) -> None: ...
@@ -18,6 +27,10 @@ class TunnelClient(Protocol):
     def hold_reading(self, held: bool) -> None: ...
 
     def truncated(self, abort: bool) -> None: ...
+
+    def part(self) -> None:
+        """Nothing follows what was written: have it read, then close."""
+        ...
 
 
 class Tunnel:
@@ -29,8 +42,11 @@ class Tunnel:
         self._outcome = outcome
         self._client_done = False
         self._upstream_done = False
+        self._from_client = Frames(masked=True)
+        self._from_upstream = Frames(masked=False)
 
     def request_bytes(self, piece: bytes, done: bool) -> None:
+        self._from_client.follow(piece)
         self._outcome.bytes_in += len(piece)
         self._upstream.transport.write(piece)
 
@@ -57,15 +73,16 @@ class Tunnel:
 
     def revoke(self) -> None:
         self._outcome.trouble = "revoked"
-        self._close(abort=True)
+        self._part(_POLICY_VIOLATION, b"signed out", otherwise_abort=True)
 
     def drain(self) -> None:
-        self._close(abort=False)
+        self._part(_SERVICE_RESTART, b"the gateway restarts", otherwise_abort=False)
 
     def expire(self) -> None:
         """Nothing of a tunnel has a deadline."""
 
     def upstream_bytes(self, data: bytes) -> None:
+        self._from_upstream.follow(data)
         self._outcome.bytes_out += len(data)
         self._client.write(data)
 
@@ -81,6 +98,26 @@ class Tunnel:
 
     def upstream_writable(self, writable: bool) -> None:
         self._client.hold_reading(not writable)
+
+    def _part(self, code: int, reason: bytes, *, otherwise_abort: bool) -> None:
+        """End both sides, each by a close frame where one can stand and would be read."""
+        self._part_upstream(abort=otherwise_abort)
+        listens = not self._upstream_done and not self._client.clogged
+        if listens and self._from_upstream.may_close:
+            self._client.write(close_frame(code, reason))
+            self._client.part()
+        else:
+            self._client.truncated(abort=otherwise_abort)
+
+    def _part_upstream(self, *, abort: bool) -> None:
+        transport = self._upstream.transport
+        stuck = self._client_done or transport.is_closing() or transport.get_write_buffer_size()
+        if self._from_client.may_close and not stuck:
+            self._upstream.part(close_frame(_GOING_AWAY, masked=True))
+        elif abort:
+            self._upstream.abort()
+        else:
+            self._upstream.close()
 
     def _close(self, abort: bool) -> None:
         if abort:

@@ -11,6 +11,8 @@ from typing import Protocol, cast
 _MOST_IDLE = 64
 _IDLE_S = 30.0
 _CONNECT_S = 5.0
+# How long an upstream may take to read our last words and to end its own side.
+_PART_S = 2.0
 
 
 class Receiver(Protocol):
@@ -28,7 +30,7 @@ class Receiver(Protocol):
 
 
 class UpstreamConnection(asyncio.Protocol):
-    __slots__ = ("_receiver", "idle_since", "pool", "transport", "used")
+    __slots__ = ("_parting", "_receiver", "idle_since", "pool", "transport", "used")
 
     transport: asyncio.Transport
 
@@ -36,6 +38,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.pool = pool
         self.used = False
         self.idle_since = 0.0
+        self._parting = False
         self._receiver: Receiver | None = None
 
     def serve(self, receiver: Receiver) -> None:
@@ -47,7 +50,7 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._receiver is not None:
             self._receiver.upstream_bytes(data)
-        else:
+        elif not self._parting:
             # Nobody asked: it would be read as the answer to the next request (RFC 9112 §6.3).
             self.abort()
 
@@ -81,6 +84,16 @@ class UpstreamConnection(asyncio.Protocol):
         """End it after what was written; nobody is told any more."""
         self._receiver = None
         self.transport.close()
+
+    def part(self, last: bytes) -> None:
+        """Say a last thing, end our side and read on for a moment, so that it arrives."""
+        self._receiver = None
+        self._parting = True
+        self.transport.write(last)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+        asyncio.get_running_loop().call_later(_PART_S, self.transport.abort)
 
     def abort(self) -> None:
         self._receiver = None

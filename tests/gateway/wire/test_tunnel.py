@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from gateway.wire import relay as relay_module
+from tests.support.websocket import ASK, SWITCH, echo, listens, switches
 from tests.support.wire import (
     DEADLINE_S,
     Recorded,
-    Script,
     client,
     plays,
     plays_once,
@@ -20,35 +20,6 @@ from tests.support.wire import (
 )
 
 BLOCK = b"x" * 65536
-ASK = (
-    b"GET /pty/1/connect?x=%2F HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Key: k\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-)
-SWITCH = (
-    b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: a\r\nSec-WebSocket-Protocol: p\r\n"
-    b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-)
-
-
-def switches(then: Script) -> Script:
-    """A script that accepts the handshake and goes on as `then`."""
-
-    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
-        await reader.head()
-        writer.write(SWITCH)
-        await then(reader, writer)
-
-    return script
-
-
-async def echo(reader: Recorded, writer: asyncio.StreamWriter) -> None:
-    while piece := await reader._reader.read(65536):
-        writer.write(piece)
-        await writer.drain()
-
-
-async def listens(reader: Recorded, writer: asyncio.StreamWriter) -> None:
-    await reader.rest()
 
 
 async def test_handshake_is_the_upstreams_and_then_bytes_go_both_ways() -> None:
@@ -60,7 +31,8 @@ async def test_handshake_is_the_upstreams_and_then_bytes_go_both_ways() -> None:
             assert await reader.exactly(len(message)) == message
 
         assert served.raw.received[0].startswith(
-            b"GET /pty/1/connect?x=%2F HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: k\r\n"
+            b"GET /pty/1/connect?x=%2F HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
             b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
         )
@@ -212,57 +184,6 @@ async def test_lost_upstream_resets_the_client() -> None:
 
         with pytest.raises(ConnectionResetError):
             await reader.rest()
-
-
-async def test_shutdown_ends_a_tunnel_after_what_was_said() -> None:
-    async with relaying(switches(echo)) as served, client(served.port) as (reader, writer):
-        writer.write(ASK)
-        await reader.head()
-        writer.write(BLOCK)
-        await reader.exactly(len(BLOCK))
-        served.shut_down()
-
-        assert await reader.rest() == b""
-        await until(lambda: not served.pool._open)
-
-
-async def test_shutdown_lets_a_slow_client_read_what_was_said() -> None:
-    blocked = asyncio.Event()
-
-    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
-        await write_until_blocked(writer)
-        blocked.set()
-        await reader.rest()
-
-    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
-        writer.write(ASK)
-        await reader.head()
-        await within(blocked.wait())
-        served.shut_down()
-        await until(lambda: not served.pool._open)
-
-        outcome = await served.ended()
-        assert len(await reader.rest()) == outcome.bytes_out
-
-
-async def test_revoked_tunnel_is_cut_on_both_sides() -> None:
-    left = asyncio.Event()
-
-    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.rest()
-        finally:
-            left.set()
-
-    async with relaying(switches(script)) as served, client(served.port) as (reader, writer):
-        writer.write(ASK)
-        await reader.head()
-        assert served.wiring.live.close("key") == 1
-
-        with pytest.raises(ConnectionResetError):
-            await reader.rest()
-        await within(left.wait())
-        assert (await served.ended()).trouble == "revoked"
 
 
 async def test_slow_client_stops_the_upstream() -> None:
