@@ -74,6 +74,7 @@ class LocalExchange:
         self._head_sent = False
         self._bodyless = False
         self._chunked = False
+        self._endless = False
         self._until_close = False
         self._complete = False
 
@@ -111,12 +112,16 @@ class LocalExchange:
         """End a stream of ours; an answer not yet begun may be the very one that revokes."""
         if self._head_sent and not self._complete:
             self._outcome.trouble = "revoked"
-            self.abandon()
-            self._client.truncated(abort=False)
+            self._cut()
 
     def drain(self) -> None:
-        """Shutting down: streams of ours end; a short answer may finish."""
-        self.revoke()
+        """Shutting down: event streams of ours end; a short answer may finish."""
+        if self._endless and not self._complete:
+            self._cut()
+
+    def _cut(self) -> None:
+        self.abandon()
+        self._client.truncated(abort=False)
 
     def expire(self) -> None:
         """The request's body did not arrive in time; ours are small."""
@@ -201,6 +206,8 @@ class LocalExchange:
             self._complete = True
             self._arrived.set()
             self._client.finished(self._keeps_client())
+        elif self._client.draining:
+            self.drain()
 
     def _framed(self, body: bytes, more: bool) -> bytes:
         if self._bodyless:
@@ -220,6 +227,7 @@ class LocalExchange:
         fields: list[tuple[bytes, bytes]] = list(self._start.get("headers", []))
         lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         names = {name.lower() for name, _ in fields}
+        self._endless = any(value.startswith(b"text/event-stream") for _, value in fields)
         self._bodyless = self._head.method == b"HEAD" or status in (204, 304)
         if b"content-length" not in names:
             lines += self._framing(length, more)

@@ -193,6 +193,8 @@ class Exchange:
         first = self._for_client(head, added)
         self._on_upstream = self._body_bytes
         self._pass_on(first, rest)
+        if self._client.draining and not self._delivery.body.done:
+            self.drain()
 
     def _for_client(self, head: ResponseHead, added: bytes) -> bytes:
         return head.for_client(added, self._relay.hidden, self._relay.refuse_cookie)
@@ -250,6 +252,8 @@ class Exchange:
         self._client.become(tunnel)
         if rest:
             tunnel.upstream_bytes(rest)
+        if self._client.draining:
+            tunnel.drain()
 
     # Endings
 

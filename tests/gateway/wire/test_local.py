@@ -348,7 +348,7 @@ class Stream:
         self.message: dict[str, Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await start(send)
+        await start(send, 200, (b"content-type", b"text/event-stream"))
         await say(send, b"a", more=True)
         await whole(receive)
         self.message = await receive()
@@ -410,6 +410,44 @@ async def test_shutdown_ends_a_stream() -> None:
 
         assert await reader.rest() == b""
         await within(stream.ended.wait())
+
+
+async def test_stream_that_begins_during_the_shutdown_ends_at_once() -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.set()
+        await go_on.wait()
+        await start(send, 200, (b"content-type", b"text/event-stream"))
+        await say(send, b"a", more=True)
+        with pytest.raises(OSError, match="gone"):
+            await say(send, b"b", more=True)
+
+    async with own(app) as served, client(served.port) as (reader, writer):
+        writer.write(KEEP)
+        await within(asked.wait())
+        served.shut_down()
+        go_on.set()
+
+        assert (await reader.rest()).endswith(b"\r\n\r\n1\r\na\r\n")
+
+
+async def test_shutdown_lets_a_long_answer_finish_that_is_no_event_stream() -> None:
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send)
+        await say(send, b"a", more=True)
+        await go_on.wait()
+        await say(send, b"b")
+
+    async with own(app) as served, client(served.port) as (reader, writer):
+        writer.write(KEEP)
+        await reader.until(b"a\r\n")
+        served.shut_down()
+        go_on.set()
+
+        assert await reader.rest() == b"1\r\nb\r\n0\r\n\r\n"
 
 
 async def test_shutdown_lets_a_short_answer_finish() -> None:
