@@ -45,7 +45,8 @@ def create_app(settings: Settings) -> Starlette:
     tasks, live = Tasks(), Live()
     together = _parts(settings, tasks, Streams(live))
     client = together.directory.client
-    wiring = Wiring(door=Front(together, tasks), tasks=tasks, live=live)
+    front = Front(together, tasks)
+    wiring = Wiring(door=front, tasks=tasks, live=live)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -148,5 +149,5 @@ async def _load(together: Parts) -> None:
 
 async def _metrics(request: Request) -> Response:
     found = parts(request)
-    found.metrics.orchestrator_connected.set(found.directory.connected)
+    found.metrics.orchestrator_connected = found.directory.connected
     return Response(found.metrics.render(), media_type="text/plain; version=0.0.4")

@@ -125,7 +125,7 @@ class RequestHead:
 
         Without the query, which carries credentials.
         """
-        return f"{self.method.decode()} {ascii(self.path.decode('latin-1'))[1:-1]}"
+        return f"{self.method.decode()} {self.path.decode('ascii', 'backslashreplace')}"
 
     def _other_form(self) -> None:
         """Take `*` with OPTIONS alone; of `http://host/path`, take path and host.

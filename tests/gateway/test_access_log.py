@@ -24,8 +24,10 @@ def outcome(target: bytes = b"/a?auth_token=canary", **changes: Any) -> Outcome:
 
 def written(ended: Outcome, caplog: pytest.LogCaptureFixture) -> str:
     caplog.set_level(logging.INFO, "gateway.access")
-    AccessLog(Metrics()).finished(ended)
-    return caplog.messages[-1]
+    log = AccessLog(Metrics())
+    log.finished(ended)
+    log.flush()
+    return caplog.messages[-1].partition(" INFO gateway.access: ")[2]
 
 
 def test_line_says_who_moved_what_where(caplog: pytest.LogCaptureFixture) -> None:
