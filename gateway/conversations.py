@@ -18,18 +18,23 @@ class _Memory(Protocol):
 class Conversations:
     def __init__(self, store: _Memory) -> None:
         self._store = store
-        self._session_of: dict[str, str] = {}
+        self._of_session: dict[str, set[str]] = {}
 
     def load(self, rows: Iterable[tuple[str, str]]) -> None:
         """Take over what the store holds, as pairs of (conversation id, session id)."""
-        self._session_of.update(rows)
+        for conversation_id, session_id in rows:
+            self.note(conversation_id, session_id)
+
+    def has_any(self, session_id: str) -> bool:
+        """Whether any conversation of this session lives on the shared service; most have none."""
+        return session_id in self._of_session
 
     def is_shared(self, conversation_id: str, session_id: str) -> bool:
-        return self._session_of.get(conversation_id) == session_id
+        return conversation_id in self._of_session.get(session_id, ())
 
     def note(self, conversation_id: str, session_id: str) -> None:
         """Know it from now on; `keep` makes it last."""
-        self._session_of[conversation_id] = session_id
+        self._of_session.setdefault(session_id, set()).add(conversation_id)
 
     async def keep(self, conversation_id: str, session_id: str) -> None:
         await self._store.add_shared_conversation(conversation_id, session_id, datetime.now(tz=UTC))
@@ -40,5 +45,4 @@ class Conversations:
         await self.keep(conversation_id, session_id)
 
     def forget_session(self, session_id: str) -> None:
-        for conversation_id in [c for c, s in self._session_of.items() if s == session_id]:
-            del self._session_of[conversation_id]
+        self._of_session.pop(session_id, None)

@@ -1,13 +1,13 @@
 """The request as an upstream is to see it: without our credentials, with its own, and who asked.
 
-Pure: a head and an upstream in, a `Relay` out. Every credential that is the gateway's (cookie pair,
-token, query form) is taken out byte-exactly; forwarding headers are ours to set, and what a client
-claims in them is dropped. It decides no route.
+Pure: a head and an upstream in, a `Relay` out that fits every request with the same fields. Every
+credential that is the gateway's (cookie pair, token) is taken out byte-exactly; forwarding headers
+are ours to set, and what a client claims in them is dropped. It decides no route.
 """
 
 from collections.abc import Callable
 
-from gateway.credentials import Cookies, without_auth_token
+from gateway.credentials import Cookies
 from gateway.routing import Upstream
 from gateway.wire.door import Client, Decision, Failure, Relay
 from gateway.wire.head import RequestHead
@@ -39,7 +39,7 @@ class Forwarding:
         *,
         mark: bytes,
         held_under: tuple[str, ...],
-        otherwise: Callable[[Failure], Decision],
+        otherwise: Callable[[RequestHead, Client, Failure], Decision],
     ) -> Relay:
         added = self._added(head, client, upstream)
         without = _NEVER_FORWARDED
@@ -51,7 +51,6 @@ class Forwarding:
                 added += b"".join(b"Cookie: %b\r\n" % field for field in kept)
         return Relay(
             pool=upstream.pool,
-            target=without_auth_token(head.target),
             without=without,
             added=added,
             mark=mark,

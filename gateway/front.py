@@ -8,22 +8,19 @@ name and none of their insides: bytes are the wire's, starting is the directory'
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from gateway import marks, opencode, refusals, streams
 from gateway.access_log import AccessLog
-from gateway.credentials import (
-    Caller,
-    Presented,
-    auth_token,
-    identify,
-)
+from gateway.credentials import Caller, auth_token, identify, without_auth_token
 from gateway.errors import GatewayError
 from gateway.forwarding import Forwarding
 from gateway.noticing import Noticing
 from gateway.origin import is_counted
 from gateway.parts import Parts
+from gateway.reading import Made, Reading
 from gateway.routing import (
     Ask,
     Hold,
@@ -54,12 +51,12 @@ _GRACE_S = 1.0
 _OWN_ROOTS = (b"/gateway", b"/api/sessions", b"/api/agents")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """One request on its way to a decision; `upstream_failed` once a container did not answer."""
 
     head: RequestHead
     client: Client
+    reading: Reading
     ask: Ask
     caller: Caller | None
     upstream_failed: bool = False
@@ -83,42 +80,43 @@ class Front:
     # The wire's questions
 
     def decide(self, head: RequestHead, client: Client) -> Decision:
+        reading: Reading | None = head.fields.annex
+        if reading is None:
+            reading = head.fields.annex = Reading(head.fields)
         path = head.path
-        caller = self._identify(head)
+        caller = reading.caller(self._roster) or self._identify(head, reading)
         if caller is not None and not is_counted(caller.via, head, self._authority):
             return refusals.answer("cross_site")
         if is_own(path):
             return Local({"caller": caller}, streams.names(caller) if caller else ())
-        ask = self._ask(head, path, caller)
-        return self._decide(Question(head, client, ask, caller))
+        ask = self._ask(head, path, caller, reading)
+        return self._decide(Question(head, client, reading, ask, caller))
 
     def refuse(self, status: int, sentence: str) -> Answer:
         return refusals.of_wire(status, sentence)
 
     def finished(self, outcome: Outcome) -> None:
-        self._log.finished(outcome)
+        self.log.finished(outcome)
 
     # Reading the head
 
-    def _identify(self, head: RequestHead) -> Caller | None:
-        authorizations = head.noted(b"authorization")
-        query = head.query
-        presented = Presented(
-            cookies=tuple(head.noted(b"cookie")),
-            authorization=authorizations[0] if len(authorizations) == 1 else None,
-            auth_token=auth_token(query) if b"auth_token=" in query else None,
-        )
-        return identify(presented, self._cookies, self._roster)
+    def _identify(self, head: RequestHead, reading: Reading) -> Caller | None:
+        caller = identify(reading.presented, self._cookies, self._roster)
+        if caller is not None:
+            reading.recognise(caller, self._roster)
+        elif b"auth_token=" in head.target:
+            presented = replace(reading.presented, auth_token=auth_token(head.query))
+            caller = identify(presented, self._cookies, self._roster)
+        return caller
 
-    def _ask(self, head: RequestHead, path: bytes, caller: Caller | None) -> Ask:
-        navigation = head.method == b"GET" and _is_page_load(head)
+    def _ask(self, head: RequestHead, path: bytes, caller: Caller | None, reading: Reading) -> Ask:
+        navigation = reading.page_load and head.method == b"GET"
+        session_id = caller.session_id if caller else None
         on_shared = False
-        if caller is not None and caller.session_id is not None:
+        if session_id is not None and self._conversations.has_any(session_id):
             bound = opencode.bound_id(path)
-            on_shared = bound is not None and self._conversations.is_shared(
-                bound, caller.session_id
-            )
-        return Ask(head.method, path, navigation, on_shared=on_shared)
+            on_shared = bound is not None and self._conversations.is_shared(bound, session_id)
+        return Ask(head.method, path, navigation, on_shared)
 
     # Deciding
 
@@ -174,7 +172,7 @@ class Front:
         # No credential of ours is added: OpenCode itself must be the one to check the ticket.
         bearer = Caller(session.user_id, None, session.id, "query")
         upstream = replace(place.upstream, authorization=b"")
-        return self._to_session(replace(question, caller=bearer), upstream)
+        return self._to_session(question._replace(caller=bearer), upstream)
 
     async def _hold(self, question: Question, session_id: str, *, briefly: bool) -> Decision:
         timeout_s = _HEALTH_HOLD_S if briefly else self._start_timeout_s + _GRACE_S
@@ -215,15 +213,26 @@ class Front:
         caller = question.caller
         assert caller is not None
         assert caller.session_id is not None
+        head, client = question.head, question.client
         self._noticing.ticket_asked(question.ask, caller.session_id)
-        return self._forwarding.relay(
-            question.head,
-            question.client,
-            upstream,
-            mark=marks.SESSION,
-            held_under=streams.names(caller),
-            otherwise=lambda failure: self._session_failed(question, failure),
-        )
+        relay = None
+        # What is added says the host, which an absolute target names instead of the fields.
+        usual = head.host is head.fields.host and not question.upstream_failed
+        if usual:
+            relay = question.reading.relay(caller, upstream, client.host)
+        if relay is None:
+            relay = self._forwarding.relay(
+                head,
+                client,
+                upstream,
+                mark=marks.SESSION,
+                held_under=streams.names(caller),
+                otherwise=partial(self._session_failed, caller, question.upstream_failed),
+            )
+            if usual:
+                question.reading.made = Made(relay, caller, upstream, client.host)
+        target = without_auth_token(head.target)
+        return relay if target is head.target else replace(relay, target=target)
 
     def _to_shared(self, question: Question, reason: str) -> Decision:
         assert self._shared is not None
@@ -240,8 +249,9 @@ class Front:
             held_under=streams.names(caller, fallback_events=ask.path in opencode.EVENTS)
             if caller
             else (),
-            otherwise=lambda failure: refusals.no_answer(failure, mark),
+            otherwise=lambda _head, _client, failure: refusals.no_answer(failure, mark),
         )
+        decision.target = without_auth_token(question.head.target)
         if session_id is None or not opencode.creates_conversation(ask.method, ask.path):
             return decision
         created = partial(self._noticing.conversation_created, session_id)
@@ -254,15 +264,17 @@ class Front:
 
     # When an upstream gives no answer
 
-    def _session_failed(self, question: Question, failure: Failure) -> Decision:
+    def _session_failed(
+        self, caller: Caller, again: bool, head: RequestHead, client: Client, failure: Failure
+    ) -> Decision:
         """Only a request of which no byte went out may still be answered by anybody else."""
-        caller = question.caller
-        assert caller is not None
-        assert caller.session_id is not None
         session_id = caller.session_id
-        if failure.kind == "unreachable" and not question.upstream_failed:
-            again = replace(question, upstream_failed=True)
-            return _wait(question, lambda: self._look_again(again))
+        assert session_id is not None
+        reading: Reading = head.fields.annex
+        ask = self._ask(head, head.path, caller, reading)
+        question = Question(head, client, reading, ask, caller, upstream_failed=True)
+        if failure.kind == "unreachable" and not again:
+            return _wait(question, lambda: self._look_again(question))
         self._directory.verify_soon(session_id)
         if failure.kind == "unreachable":
             gone = "The session's container refuses connections."
@@ -287,7 +299,7 @@ class Front:
 
 def is_own(path: bytes) -> bool:
     """Whether a path is the gateway's; whole segments, since OpenCode has `/api/session`."""
-    return any(
+    return path.startswith(_OWN_ROOTS) and any(
         path.startswith(root) and (len(path) == len(root) or path[len(root)] == 0x2F)
         for root in _OWN_ROOTS
     )
@@ -296,10 +308,3 @@ def is_own(path: bytes) -> bool:
 def _wait(question: Question, work: Callable[[], Awaitable[Decision]]) -> Wait:
     """Wait under the caller's names, so that what is revoked meanwhile is not relayed after all."""
     return Wait(work, streams.names(question.caller) if question.caller else ())
-
-
-def _is_page_load(head: RequestHead) -> bool:
-    mode = head.noted(b"sec-fetch-mode")
-    if mode:
-        return mode == [b"navigate"]
-    return any(b"text/html" in accept for accept in head.noted(b"accept"))

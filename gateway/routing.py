@@ -7,6 +7,7 @@ or what any answer looks like; it names the route and the reason.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway import opencode
 from gateway.credentials import Caller
@@ -77,8 +78,7 @@ class Place:
         return failed or (self.state is State.STARTING and self.retried)
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What a request head asks for. `on_shared` says that it names a conversation kept there."""
 
     method: bytes

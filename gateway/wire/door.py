@@ -46,24 +46,24 @@ class Failure:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Relay:
     """Pass the exchange to an upstream.
 
-    `without` and `added` edit the head (see `RequestHead.for_upstream`); `mark` is a header line
-    for the response; `refuse_cookie` says which of its `Set-Cookie` values must not pass;
-    `hidden` are names of its fields that must not; `otherwise` is asked when no answer came;
-    `witness` is given a small response's whole body.
+    `without` and `added` edit the head (see `RequestHead.for_upstream`); `target` takes the place
+    of the one that was asked for; `mark` is a header line for the response; `refuse_cookie` says
+    which of its `Set-Cookie` values must not pass; `hidden` are names of its fields that must not;
+    `otherwise` is asked when no answer came; `witness` is given a small response's whole body.
     """
 
     pool: Pool
-    target: bytes
     without: frozenset[bytes]
     added: bytes
     mark: bytes
     held_under: tuple[str, ...]
     refuse_cookie: Callable[[bytes], bool]
-    otherwise: "Callable[[Failure], Decision]"
+    otherwise: "Callable[[RequestHead, Client, Failure], Decision]"
+    target: bytes | None = None
     witness: Callable[[int, bytes], None] | None = None
     hidden: frozenset[bytes] = frozenset()
 

@@ -142,7 +142,7 @@ class Exchange:
         self._upstream = connection
         connection.serve(self)
         connection.transport.write(
-            self._head.for_upstream(relay.target, relay.without, relay.added)
+            self._head.for_upstream(relay.target or self._head.target, relay.without, relay.added)
         )
         if self._head.upgrade:
             self._client.deadline = asyncio.get_running_loop().time() + HANDSHAKE_S
@@ -261,7 +261,7 @@ class Exchange:
         """No answer came: ask what to do instead."""
         self._outcome.trouble = failure.reason
         self.abandon()
-        self._client.decide_again(self._relay.otherwise(failure))
+        self._client.decide_again(self._relay.otherwise(self._head, self._outcome.client, failure))
 
     def _truncate(self) -> None:
         self.abandon()

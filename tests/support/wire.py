@@ -52,7 +52,7 @@ class ScriptedDoor:
         }
         return Relay(**{**fields, **changes})
 
-    def _failed(self, failure: Failure) -> Decision:
+    def _failed(self, head: RequestHead, client: Client, failure: Failure) -> Decision:
         self.failures.append(failure)
         return Answer(504 if failure.kind == "timeout" else 502, failure.kind.encode())
 

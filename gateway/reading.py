@@ -1,0 +1,79 @@
+"""What one block of request fields says of its sender, and what was last made of it.
+
+The wire keeps it with the block, so that a client which says the same of itself with every request
+is read once. Nothing here is believed longer than it is true: a caller is asked for again as soon
+as the roster no longer holds the very login and session. It decides nothing.
+"""
+
+import time
+from dataclasses import dataclass
+
+from gateway.credentials import Caller, Presented
+from gateway.roster import Login, Roster, Session
+from gateway.routing import Upstream
+from gateway.wire.door import Relay
+from gateway.wire.fields import Fields
+
+
+@dataclass(slots=True)
+class Made:
+    """A relay, and for whom and what it was made."""
+
+    relay: Relay
+    caller: Caller
+    upstream: Upstream
+    client_host: str
+
+
+class Reading:
+    __slots__ = ("_caller", "_login", "_session", "made", "page_load", "presented")
+
+    def __init__(self, fields: Fields) -> None:
+        authorizations = fields.noted(b"authorization")
+        self.presented = Presented(
+            cookies=tuple(fields.noted(b"cookie")),
+            authorization=authorizations[0] if len(authorizations) == 1 else None,
+        )
+        self.page_load = _is_page_load(fields)
+        self.made: Made | None = None
+        self._caller: Caller | None = None
+        self._login: Login | None = None
+        self._session: Session | None = None
+
+    def caller(self, roster: Roster) -> Caller | None:
+        """Return who was recognised by these fields before, if all that it rests on still holds."""
+        session, login = self._session, self._login
+        if session is None or roster.session(session.id) is not session:
+            return None
+        if login is None:
+            return self._caller
+        if roster.login(login.id) is not login or login.expires_at <= time.time():
+            return None
+        return self._caller
+
+    def recognise(self, caller: Caller, roster: Roster) -> None:
+        """Remember a caller who names a session; another may name one that comes to be known."""
+        if caller.session_id is None:
+            return
+        self._caller = caller
+        self._session = roster.session(caller.session_id)
+        self._login = roster.login(caller.login_id) if caller.login_id else None
+
+    def relay(self, caller: Caller, upstream: Upstream, client_host: str) -> Relay | None:
+        """Return the relay that was made for just this caller, upstream and client."""
+        made = self.made
+        if (
+            made is not None
+            and made.caller is caller
+            and made.upstream is upstream
+            and made.client_host == client_host
+        ):
+            return made.relay
+        return None
+
+
+def _is_page_load(fields: Fields) -> bool:
+    mode = fields.noted(b"sec-fetch-mode")
+    if mode:
+        return mode == [b"navigate"]
+    return any(b"text/html" in accept for accept in fields.noted(b"accept"))
