@@ -269,11 +269,6 @@ class ClientConnection(ClientSocket):
         if not self._lost:
             self._linger()
 
-    def part(self) -> None:
-        self._record()
-        if not self._lost:
-            self._linger()
-
     def broke(self) -> None:
         self._talk = None
         self._answer(self._failure())
