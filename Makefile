@@ -28,8 +28,8 @@ check: setup ## format, lint and types
 	@$(BIN)/python scripts/state_table.py --check
 	@$(BIN)/python scripts/wire_behaviours.py --check
 
-bench: setup-tests ## the benchmarks; writes benchmarks/results.json
-	@scripts/with-engine $(BIN)/python -m benchmarks
+bench: setup .venv/bench-programs ## the benchmarks; writes benchmarks/results.json
+	@scripts/with-engine $(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## choose new versions within the limits of pyproject.toml and package.json
 	@scripts/lock
@@ -55,4 +55,9 @@ node_modules/installed: package.json package-lock.json .npmrc
 # machine's own, or those tests are skipped with the reason.
 .venv/test-programs: .venv/installed scripts/test-programs
 	@$(STEP) "Looking for the tests' programs" scripts/test-programs
+	@touch $@
+
+# What the gateway is measured against; where it can't be installed, the table has no row for it.
+.venv/bench-programs: .venv/installed scripts/bench-programs benchmarks/package-lock.json
+	@$(STEP) "Looking for the benchmarks' programs" scripts/bench-programs
 	@touch $@

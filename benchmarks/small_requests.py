@@ -1,59 +1,70 @@
-"""How long one small request takes: a keep-alive connection, one request after another."""
+"""Small JSON over kept connections, by 32 clients: requests per second, and how long each takes.
 
-import socket
-import time
-from statistics import median, quantiles
+wrk sends the requests of `heads`; a second measurement sends requests that are all different, to
+show what a proxy gains from seeing the same bytes again.
+"""
 
-from benchmarks.deployment import Way
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-_ROUNDS = 9
-_REQUESTS = 200
-_BROWSER_LIKE = (
-    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36\r\n"
-    "Accept: application/json\r\nAccept-Language: en-GB,en;q=0.9\r\n"
-    "Accept-Encoding: gzip, deflate, br\r\nSec-Fetch-Site: same-origin\r\n"
-    "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n"
-)
+from benchmarks import heads
+from benchmarks.bench import Bench, costing
+from benchmarks.programs import Program
+from benchmarks.rounds import Figures, alternate
+
+_SCRIPT = Path(__file__).parent / "load/requests.lua"
+_SECONDS = 2
+_CLIENTS = 32
 
 
-def latency_us(ways: dict[str, Way]) -> dict[str, dict[str, float]]:
-    """Return p50 and p99 in microseconds for each way: medians over alternating rounds."""
-    rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for way in ways.values():
-        _round(way)
-    for _ in range(_ROUNDS):
-        for name, way in ways.items():
-            rounds[name].append(_round(way))
+def measure(bench: Bench, rounds: int) -> dict[str, Any]:
+    cookies = bench.deployment.cookies
+    same = bench.file("requests", heads.small(cookies))
+    other = bench.file("different-requests", heads.small(cookies, different=True))
+
+    def different(row: str) -> Figures:
+        return load(bench, bench.rows[row], other, "different")
+
+    usual = alternate(
+        "small requests", bench.rows, rounds, lambda row: load(bench, bench.rows[row], same)
+    )
+    varied = alternate("different requests", bench.rows, rounds, different)
     return {
-        name: {
-            "p50": round(median(p50 for p50, _ in found), 1),
-            "p99": round(median(p99 for _, p99 in found), 1),
-        }
-        for name, found in rounds.items()
+        "requests_per_second": {row: round(found["per_s"]) for row, found in usual.items()},
+        "latency_us": {
+            row: {"p50": round(found["p50"]), "p99": round(found["p99"])}
+            for row, found in usual.items()
+        },
+        "requests_proxy_cpu_us": {row: round(found["cpu_us"], 1) for row, found in usual.items()},
+        "requests_proxy_busy": {row: round(found["busy"], 2) for row, found in usual.items()},
+        "different_requests_per_second": {
+            row: round(found["per_s"]) for row, found in varied.items()
+        },
     }
 
 
-def _round(way: Way) -> tuple[float, float]:
-    request = (
-        f"GET /global/health HTTP/1.1\r\nHost: {way.host}:{way.port}\r\n"
-        f"{_BROWSER_LIKE}{way.credential}\r\n\r\n"
-    ).encode()
-    with socket.create_connection((way.host, way.port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        taken = [_one(connection, request) for _ in range(_REQUESTS)]
-    return median(taken), quantiles(taken, n=100)[98]
+def load(
+    bench: Bench, program: Program, requests: Path, *more: str, clients: int = _CLIENTS
+) -> Figures:
+    """Send the file's requests for a while; anything but good answers is an error."""
+    return costing(
+        program, partial(_wrk, bench, program.port, requests, *more, clients=clients), "done"
+    )
 
 
-def _one(connection: socket.socket, request: bytes) -> float:
-    started = time.perf_counter()
-    connection.sendall(request)
-    answer = b""
-    while not answer.endswith(b"}"):
-        piece = connection.recv(65536)
-        if not piece:
-            raise SystemExit(f"The connection was closed after {answer!r}.")
-        answer += piece
-    taken = (time.perf_counter() - started) * 1e6
-    if not answer.startswith(b"HTTP/1.1 200 "):
-        raise SystemExit(f"A benchmark request failed: {answer!r}")
-    return taken
+def _wrk(bench: Bench, port: int, requests: Path, *more: str, clients: int) -> Figures:
+    told = bench.load(
+        "wrk", "-t1", f"-c{clients}", f"-d{_SECONDS}s", "--latency", "-s", _SCRIPT,
+        f"http://127.0.0.1:{port}/", "--", requests, *more,
+    )  # fmt: skip
+    found = json.loads(told.splitlines()[-1])
+    if found["failed"]:
+        raise SystemExit(f"{found['failed']} of the benchmark's requests failed:\n{told}")
+    return {
+        "per_s": found["requests"] * 1e6 / found["duration_us"],
+        "p50": found["p50"],
+        "p99": found["p99"],
+        "done": found["requests"],
+    }

@@ -17,7 +17,13 @@ _USED_BY_NAME = {"aiosqlite", "asyncpg", "uvloop", "mypy", "ruff", "pytest-timeo
 
 
 @pytest.mark.parametrize(
-    "file", ["package-lock.json", "requirements.lock", "images/gateway/requirements.lock"]
+    "file",
+    [
+        "package-lock.json",
+        "benchmarks/package-lock.json",
+        "requirements.lock",
+        "images/gateway/requirements.lock",
+    ],
 )
 def test_a_lock_file_names_no_registry(file: str) -> None:
     """It must work with whichever registry a machine is set up for."""

@@ -1,0 +1,106 @@
+"""All that stands while the benchmarks run: the upstream, the gateway and the proxies beside it.
+
+Everything is started at the beginning and ended at the end, whatever happens between. It measures
+nothing but what a measurement cost the proxy.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import gateway, programs, yardsticks
+from benchmarks.cores import Cores
+from benchmarks.gateway import Deployment
+from benchmarks.programs import Program
+from benchmarks.rounds import Figures
+
+DIRECT = "direct"
+GATEWAY = "gateway"
+_SOURCES = Path(__file__).parent / "load"
+_SESSIONS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """`rows` are what the load may be sent to; `direct` is the upstream itself."""
+
+    folder: Path
+    cores: Cores
+    upstream: Program
+    deployment: Deployment
+    rows: dict[str, Program]
+
+    def start(self, row: str, folder: Path) -> Program:
+        """Start one more of a row's program, with nothing behind it yet."""
+        if row == GATEWAY:
+            return self.deployment.start()
+        return yardsticks.start(row, folder, self.cores, self.upstream.port)
+
+    def file(self, name: str, content: bytes) -> Path:
+        """Keep what the load is to send: requests hold cookies, which are no arguments."""
+        path = self.folder / name
+        path.write_bytes(content)
+        return path
+
+    def load(self, *command: str | Path, seconds: float = 120) -> str:
+        """Run a program of the load on its cores; return what it says."""
+        try:
+            done = subprocess.run(
+                ["taskset", "-c", self.cores.load, *map(str, command)],
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=True,
+            )
+        except subprocess.CalledProcessError as error:
+            raise SystemExit(f"{command[0]} failed: {error.stdout}{error.stderr}") from error
+        return done.stdout
+
+
+@contextmanager
+def standing(folder: Path, cores: Cores) -> Iterator[Bench]:
+    """Compile the load, start everything, and end it."""
+    _compile(folder)
+    with ExitStack() as stack:
+
+        def kept(program: Program) -> Program:
+            stack.callback(program.stop)
+            return program
+
+        upstream = kept(_upstream(folder, cores))
+        deployment = stack.enter_context(
+            gateway.deployed(folder / GATEWAY, cores, upstream.port, _SESSIONS)
+        )
+        rows = {GATEWAY: kept(deployment.start())}
+        for name in yardsticks.NAMES:
+            if name in yardsticks.missing():
+                print(f"There is no row for {name}: this machine does not have it.")
+            else:
+                rows[name] = kept(yardsticks.start(name, folder / name, cores, upstream.port))
+        yield Bench(folder, cores, upstream, deployment, {**rows, DIRECT: upstream})
+
+
+def costing(program: Program, work: Callable[[], Figures], count: str) -> Figures:
+    """Add to the work's figures what each of `count` took of the proxy, and its core's share."""
+    before, started = program.cpu_s(), time.monotonic()
+    figures = work()
+    cpu, took = program.cpu_s() - before, time.monotonic() - started
+    done = figures.pop(count)
+    return {**figures, "cpu_us": cpu * 1e6 / done, "busy": cpu / took}
+
+
+def _compile(folder: Path) -> None:
+    for source in sorted(_SOURCES.glob("*.c")):
+        subprocess.run(
+            ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", folder / source.stem, source],
+            check=True,
+        )
+
+
+def _upstream(folder: Path, cores: Cores) -> Program:
+    port = programs.free_port()
+    command = [str(folder / "upstream"), str(port)]
+    return programs.start(command, cores=cores.load, folder=folder / "served", port=port)
