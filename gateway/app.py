@@ -16,8 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn import Config
 
-from gateway import api, chat, logins, pages
+from gateway import api, chat, following, pages
 from gateway.accounts import Accounts
+from gateway.changes import Changes
 from gateway.conversations import Conversations
 from gateway.credentials import Cookies
 from gateway.directory import Directory, basic
@@ -26,6 +27,7 @@ from gateway.metrics import Metrics
 from gateway.orchestrator_client import OrchestratorClient
 from gateway.orders import Orders
 from gateway.parts import Parts, parts
+from gateway.removals import Removals
 from gateway.roster import Roster
 from gateway.routing import Place, Upstream
 from gateway.settings import Settings, Shared
@@ -54,7 +56,7 @@ def create_app(settings: Settings) -> Starlette:
         async with anyio.create_task_group() as beside:
             beside.start_soon(together.directory.follow)
             beside.start_soon(wiring.deadlines.run)
-            beside.start_soon(logins.follow_store, together)
+            beside.start_soon(following.follow, together)
             yield
             beside.cancel_scope.cancel()
         await tasks.aclose()
@@ -102,15 +104,21 @@ def _parts(settings: Settings, tasks: Tasks, streams: Streams) -> Parts:
     accounts = Accounts(settings.token_keys)
     client = OrchestratorClient(
         settings.orchestrator_url, settings.service_secret, settings.start_timeout_s
+    roster, conversations = Roster(), Conversations(store)
+    changes = Changes(roster, conversations, accounts.attempts, streams)
+    removals = Removals(changes.take, store.remove_session)
+    order = Orders(store, accounts).order
     )
     return Parts(
         settings=settings,
         store=store,
-        roster=Roster(),
+        roster=roster,
+        changes=changes,
+        removals=removals,
         cookies=Cookies(list(settings.cookie_keys), secure=settings.secure),
         accounts=accounts,
-        directory=Directory(client, tasks, Orders(store, accounts).order, _back_home(streams)),
-        conversations=Conversations(store),
+        directory=Directory(client, tasks, order, _back_home(streams), removals.gone),
+        conversations=conversations,
         live=streams,
         metrics=Metrics(),
         shared=_shared(settings.shared),

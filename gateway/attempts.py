@@ -25,21 +25,30 @@ class Attempts:
 
     def begin(self, username: str, address: str) -> None:
         """Count an attempt before its outcome is known, or raise: many at once count as many."""
-        key = (username, address)
-        now = self._clock()
-        recent = [at for at in self._times.pop(key, []) if now - at < _WINDOW_S]
-        self._times[key] = recent
+        recent = self._recent(username, address)
         if len(recent) >= _ALLOWED:
-            wait = _WINDOW_S - (now - recent[0])
+            wait = _WINDOW_S - (self._clock() - recent[0])
             raise GatewayError(
                 "too_many_attempts",
                 f"Too many attempts: wait {max(1, round(wait))} seconds and try again.",
                 retry_after_s=round(wait, 1),
             )
-        recent.append(now)
-        if len(self._times) > _REMEMBERED:
-            self._times.popitem(last=False)
+        recent.append(self._clock())
+
+    def count(self, username: str, address: str) -> None:
+        """Count an attempt that another worker has let begin."""
+        recent = self._recent(username, address)
+        if len(recent) < _ALLOWED:
+            recent.append(self._clock())
 
     def succeeded(self, username: str, address: str) -> None:
         """Forget the attempts: whoever knows the password was not guessing."""
         self._times.pop((username, address), None)
+
+    def _recent(self, username: str, address: str) -> list[float]:
+        key, now = (username, address), self._clock()
+        recent = [at for at in self._times.pop(key, []) if now - at < _WINDOW_S]
+        self._times[key] = recent
+        if len(self._times) > _REMEMBERED:
+            self._times.popitem(last=False)
+        return recent

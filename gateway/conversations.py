@@ -39,10 +39,5 @@ class Conversations:
     async def keep(self, conversation_id: str, session_id: str) -> None:
         await self._store.add_shared_conversation(conversation_id, session_id, datetime.now(tz=UTC))
 
-    async def remember(self, conversation_id: str, session_id: str) -> None:
-        """Note and keep that the shared service created this conversation for this session."""
-        self.note(conversation_id, session_id)
-        await self.keep(conversation_id, session_id)
-
     def forget_session(self, session_id: str) -> None:
         self._of_session.pop(session_id, None)

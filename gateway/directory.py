@@ -32,7 +32,8 @@ _NOT_ITS_OWN = (
 
 
 class Directory:
-    """`order` makes the orchestrator's order for a session; `changed` is told of every change."""
+    """`order` makes the orchestrator's order for a session; `changed` is told of every change,
+    `gone` of every session whose container and volume were deleted."""
 
     def __init__(
         self,
@@ -40,11 +41,13 @@ class Directory:
         tasks: Tasks,
         order: Callable[[str], Awaitable[Order]],
         changed: Callable[[str, Place], None],
+        gone: Callable[[str], None],
     ) -> None:
         self.client = client
         self._tasks = tasks
         self._order = order
         self._changed = changed
+        self._gone = gone
         self._places: dict[str, Place] = {}
         self._starts: dict[str, asyncio.Future[Place]] = {}
         self._retried: set[str] = set()
@@ -211,6 +214,9 @@ class Directory:
         if event == "snapshot":
             views: list[View] = data["sessions"]
             for session_id in self._places.keys() - {view["session_id"] for view in views}:
+                # Its end was told while nobody listened.
+                if self.place(session_id).state is State.REMOVING:
+                    self._gone(session_id)
                 self._forget(session_id)
             for view in views:
                 self._take(view)
@@ -218,6 +224,7 @@ class Directory:
             self._take(data)
         elif event == "removed":
             self._forget(data["session_id"])
+            self._gone(data["session_id"])
 
     def _take(self, view: View) -> None:
         """Put a view in the place of what was known, unless it is older."""

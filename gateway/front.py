@@ -74,7 +74,7 @@ class Front:
         self._conversations = parts.conversations
         self._metrics = parts.metrics
         self._shared = parts.shared
-        self._noticing = Noticing(parts.conversations, tasks)
+        self._noticing = Noticing(parts.changes, parts.conversations, tasks)
         self._log = AccessLog(parts.metrics)
 
     # The wire's questions

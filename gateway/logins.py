@@ -5,29 +5,28 @@ cookie that names the login is its caller's to set.
 """
 
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
-
-import anyio
 
 from gateway.accounts import hash_token, new_id
 from gateway.errors import GatewayError
+from gateway.following import catch_up
+from gateway.news import AttemptBegun, AttemptSucceeded, LoginEnded, LoginMade
 from gateway.parts import Parts
 from gateway.roster import Login, User
 
 LIFETIME_S = 30 * 24 * 3600.0
-LOOK_EVERY_S = 5.0
 
 
 async def log_in(parts: Parts, username: str, password: str, address: str) -> Login:
     """Make a login of a name and its password; unknown and wrong look and take the same."""
     name = username.lower()
     parts.accounts.attempts.begin(name, address)
+    parts.changes.tell(AttemptBegun(name, address))
     account = await parts.store.account(name)
     kept = account.password_hash if account else None
     if not await parts.accounts.verify_aside(kept, password) or account is None:
         raise GatewayError("invalid_credentials", "The username or the password is wrong.")
-    parts.accounts.attempts.succeeded(name, address)
+    parts.changes.make(AttemptSucceeded(name, address))
     return await _come_in(parts, account.user)
 
 
@@ -45,28 +44,7 @@ async def follow_link(parts: Parts, token: str) -> Login:
 async def log_out(parts: Parts, login_id: str) -> None:
     """End a login everywhere, with everything that is open under it."""
     await parts.store.remove_login(login_id)
-    _end(parts, login_id)
-
-
-async def follow_store(parts: Parts) -> None:
-    """End here, for as long as this runs, what commands and other gateways end in the store."""
-    while True:
-        await anyio.sleep(LOOK_EVERY_S)
-        # The store has logged why it can't be read; a later look catches up.
-        with suppress(GatewayError):
-            await forget_ended(parts)
-
-
-async def forget_ended(parts: Parts) -> None:
-    # Before the store is asked: whoever comes in meanwhile is in the store first.
-    known = parts.roster.login_ids()
-    for login_id in known - await parts.store.login_ids():
-        _end(parts, login_id)
-
-
-def _end(parts: Parts, login_id: str) -> None:
-    parts.roster.remove_login(login_id)
-    parts.live.close_login(login_id)
+    parts.changes.make(LoginEnded(login_id))
 
 
 async def _come_in(parts: Parts, user: User) -> Login:
@@ -74,13 +52,7 @@ async def _come_in(parts: Parts, user: User) -> Login:
     await parts.store.remove_expired(datetime.now(tz=UTC))
     login = Login(new_id(), user.id, time.time() + LIFETIME_S)
     await parts.store.add_login(login)
-    await _catch_up(parts, user)
-    parts.roster.add_login(login)
+    # What commands or another gateway made for this user meanwhile.
+    await catch_up(parts, user)
+    parts.changes.make(LoginMade(user, login))
     return login
-
-
-async def _catch_up(parts: Parts, user: User) -> None:
-    """Take into the roster what commands or another gateway made for this user meanwhile."""
-    sessions = await parts.store.sessions_of(user.id)
-    agents = await parts.store.agents_of(user.id)
-    parts.roster.load([user], [], sessions, [(user.id, agent.id) for agent in agents])

@@ -4,41 +4,42 @@ Routes depend on both later. It reads what a request names and what a small answ
 changes neither; it decides no route.
 """
 
-import asyncio
 import json
+import time
 
 from gateway import opencode
+from gateway.changes import Changes
 from gateway.conversations import Conversations
+from gateway.news import ConversationShared, TicketAsked
 from gateway.routing import Ask
-from gateway.tickets import Tickets
 from gateway.wire.tasks import Tasks
 
 
 class Noticing:
-    def __init__(self, conversations: Conversations, tasks: Tasks) -> None:
+    def __init__(self, changes: Changes, conversations: Conversations, tasks: Tasks) -> None:
+        self._changes = changes
         self._conversations = conversations
         self._tasks = tasks
-        self._tickets = Tickets()
 
     def ticket_asked(self, ask: Ask, session_id: str) -> None:
         """A session asks for a ticket to a terminal: the ticket's bearer is led to it."""
         if ask.method == b"POST" and b"/pty/" in ask.path:
             terminal = opencode.terminal(ask.path)
             if terminal is not None and terminal[1] == "connect-token":
-                self._tickets.note(terminal[0], session_id, asyncio.get_running_loop().time())
+                self._changes.make(TicketAsked(terminal[0], session_id))
 
     def session_of_ticket(self, path: bytes, query: bytes) -> str | None:
         """Return the session of a terminal that is opened with nothing but a ticket."""
         terminal = opencode.terminal(path)
         if terminal is None or terminal[1] != "connect" or b"ticket=" not in query:
             return None
-        return self._tickets.session_of(terminal[0], asyncio.get_running_loop().time())
+        return self._changes.tickets.session_of(terminal[0], time.monotonic())
 
     def conversation_created(self, session_id: str, status: int, body: bytes) -> None:
         """The shared service answered a request for a new conversation."""
         conversation_id = _created_id(body) if status == 200 else None
         if conversation_id is not None:
-            self._conversations.note(conversation_id, session_id)
+            self._changes.make(ConversationShared(conversation_id, session_id))
             keep = self._conversations.keep(conversation_id, session_id)
             self._tasks.start(keep, "keep conversation")
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from gateway.accounts import Accounts
+from gateway.changes import Changes
 from gateway.conversations import Conversations
 from gateway.credentials import Caller, Cookies
 from gateway.directory import Directory
 from gateway.metrics import Metrics
+from gateway.removals import Removals
 from gateway.roster import Roster
 from gateway.routing import Upstream
 from gateway.settings import Settings
@@ -18,11 +20,17 @@ from gateway.streams import Streams
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`shared` is None where no shared service is configured."""
+    """`shared` is None where no shared service is configured.
+
+    Who changes what the roster, the conversations or open streams depend on does it by `changes`,
+    so that it happens in every worker.
+    """
 
     settings: Settings
     store: Store
     roster: Roster
+    changes: Changes
+    removals: Removals
     cookies: Cookies
     accounts: Accounts
     directory: Directory

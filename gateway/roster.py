@@ -1,7 +1,7 @@
 """Who may come in, in memory: users, logins, sessions and the hashes of access tokens.
 
-A copy of the store that the hot path can read without SQL. It is filled at start and changed by the
-API right after the store has been; it knows no HTTP, no cookie format and no container.
+A copy of the store that the hot path can read without SQL. It is filled at start and changed by
+`gateway.changes` right after the store has been; it knows no HTTP, no cookie format, no container.
 """
 
 from collections.abc import Iterable
@@ -35,6 +35,16 @@ class Session:
     title: str
     token_hash: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Which users, logins and sessions there are, by id; agents as (user id, agent id)."""
+
+    users: set[str]
+    logins: set[str]
+    sessions: set[str]
+    agents: set[tuple[str, str]]
 
 
 class Roster:
@@ -80,11 +90,16 @@ class Roster:
     def has_agent(self, user_id: str) -> bool:
         return bool(self._agents.get(user_id))
 
+    def contents(self) -> "Contents":
+        """Return what is known now, to be compared with what the store holds."""
+        agents = {(user_id, agent) for user_id, own in self._agents.items() for agent in own}
+        return Contents(set(self._users), set(self._logins), set(self._sessions), agents)
+
     def add_user(self, user: User) -> None:
         self._users[user.id] = user
 
-    def login_ids(self) -> frozenset[str]:
-        return frozenset(self._logins)
+    def remove_user(self, user_id: str) -> None:
+        self._users.pop(user_id, None)
 
     def add_login(self, login: Login) -> None:
         self._logins[login.id] = login

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import anyio
 
 from gateway.errors import GatewayError
+from gateway.news import ConversationShared
 from gateway.opencode_client import Conversation, OpenCode, Server, opencode
 from gateway.parts import Parts
 from gateway.routing import Upstream, gives_way
@@ -42,7 +43,8 @@ async def open_talk(
         else:
             conversation = await client.start_conversation()
             if route != "session":
-                await parts.conversations.remember(conversation.id, session_id)
+                parts.changes.make(ConversationShared(conversation.id, session_id))
+                await parts.conversations.keep(conversation.id, session_id)
         yield Talk(client, conversation, route)
 
 

@@ -7,6 +7,7 @@ from gateway import agents
 from gateway.api import callers
 from gateway.api.answers import answer, done
 from gateway.api.bodies import read_nothing, read_object
+from gateway.news import AgentMade, AgentRemoved
 from gateway.parts import parts
 from gateway.store import Agent
 
@@ -23,7 +24,7 @@ async def create(request: Request) -> Response:
     p = parts(request)
     images = p.settings.agent_images
     agent = await agents.create_agent(p.store, p.accounts, images, caller.user_id, wish)
-    p.roster.add_agent(agent.user_id, agent.id)
+    p.changes.make(AgentMade(agent.user_id, agent.id))
     return answer(agents.to_json(agent), 201)
 
 
@@ -43,7 +44,7 @@ async def delete(request: Request) -> Response:
     agent = await _owned(request)
     await read_nothing(request)
     await parts(request).store.remove_agent(agent.id)
-    parts(request).roster.remove_agent(agent.user_id, agent.id)
+    parts(request).changes.make(AgentRemoved(agent.user_id, agent.id))
     return done()
 
 

@@ -7,10 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import fields, sessions
+from gateway.absent import session_key
 from gateway.api import callers
 from gateway.api.answers import answer, done
 from gateway.api.bodies import read_nothing, read_object
 from gateway.errors import GatewayError
+from gateway.news import SessionLeaving, SessionMade, SessionRemoved
 from gateway.parts import Parts, parts
 from gateway.roster import Session
 
@@ -31,7 +33,7 @@ async def create(request: Request) -> Response:
     title = "" if wish.get("title") is None else wish["title"]
     p = parts(request)
     session, token = await sessions.create_session(p.store, caller.user_id, agent_id, title)
-    p.roster.add_session(session)
+    p.changes.make(SessionMade(session))
     return answer(
         {**shown(request, session), "access_token": token},
         201,
@@ -48,7 +50,8 @@ async def activate(request: Request) -> Response:
     await read_nothing(request)
     p = parts(request)
     # Made by a command since the login, it would be unknown where the cookie is read.
-    p.roster.add_session(session)
+    if session_key(session.id) not in p.changes.absent:
+        p.changes.make(SessionMade(session))
     return done({"Set-Cookie": p.cookies.set_header(login_id, session.id)})
 
 
@@ -84,17 +87,14 @@ async def _remove(p: Parts, session: Session) -> None:
     It leaves the roster first: the container's own clients reconnect as soon as it dies, and
     their requests would start the session again between its two ends.
     """
-    p.roster.remove_session(session.id)
+    p.changes.make(SessionLeaving(session.id))
     try:
         await p.directory.remove(session.id)
         await p.store.remove_session(session.id)
     except BaseException:
-        p.roster.add_session(session)
+        p.changes.make(SessionMade(session))
         raise
-    # A login of the same user may have brought it back from the store meanwhile.
-    p.roster.remove_session(session.id)
-    p.conversations.forget_session(session.id)
-    p.live.close_session(session.id)
+    p.changes.make(SessionRemoved(session.id))
 
 
 def shown(request: Request, session: Session) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 A conflict that the tables refuse becomes the GatewayError that the caller's user understands.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import Row, Select, delete, insert, select, text, update  # noqa
 from sqlalchemy.exc import IntegrityError  # noqa: TID251 - this is the store
 
 from gateway.errors import GatewayError
-from gateway.roster import Login, Session, User
+from gateway.roster import Contents, Login, Session, User
 from gateway.store.database import Database
 from gateway.store.rows import Account, Agent
 from gateway.store.tables import (
@@ -96,8 +96,25 @@ class Store:
     async def logins(self) -> list[Login]:
         return [_login(row) for row in await self._all(select(logins))]
 
-    async def login_ids(self) -> set[str]:
-        return {row.id for row in await self._all(select(logins.c.id))}
+    async def contents(self) -> Contents:
+        """Return what there is, at one moment, by id; the most frequent question of all."""
+        async with self._database.read() as connection:
+            of_users = (await connection.execute(select(users.c.id))).scalars()
+            of_logins = (await connection.execute(select(logins.c.id))).scalars()
+            of_sessions = (await connection.execute(select(sessions.c.id))).scalars()
+            of_agents = await connection.execute(select(agents.c.user_id, agents.c.id))
+            pairs = {(row.user_id, row.id) for row in of_agents}
+            return Contents(set(of_users), set(of_logins), set(of_sessions), pairs)
+
+    async def logins_among(self, ids: Collection[str]) -> list[Login]:
+        rows = await self._all(select(logins).where(logins.c.id.in_(ids)))
+        return [_login(row) for row in rows]
+
+    async def sessions_among(
+        self, ids: Collection[str], token_hashes: Collection[str]
+    ) -> list[Session]:
+        named = sessions.c.id.in_(ids) | sessions.c.token_hash.in_(token_hashes)
+        return [_session(row) for row in await self._all(select(sessions).where(named))]
 
     async def remove_login(self, login_id: str) -> None:
         await self._change(delete(logins).where(logins.c.id == login_id))
@@ -168,9 +185,12 @@ class Store:
         with suppress(IntegrityError):
             await self._change(insert(shared_conversations).values(row))
 
-    async def shared_conversations(self) -> list[tuple[str, str]]:
-        """Return pairs of (conversation id, session id)."""
-        rows = await self._all(select(shared_conversations))
+    async def shared_conversations(self, since: datetime | None = None) -> list[tuple[str, str]]:
+        """Return pairs of (conversation id, session id): all, or the ones made since then."""
+        found = select(shared_conversations)
+        if since is not None:
+            found = found.where(shared_conversations.c.created_at >= since)
+        rows = await self._all(found)
         return [(row.id, row.session_id) for row in rows]
 
     async def _one(self, query: Select[Any]) -> _Row | None:

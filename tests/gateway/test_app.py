@@ -10,8 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from gateway import administration, logins
+from gateway import administration, following
 from gateway.errors import GatewayError
+from gateway.roster import Contents
 from gateway.store import Store
 from tests.support.front import Gateway, gateway
 from tests.support.waiting import until
@@ -19,7 +20,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 async def gw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
-    monkeypatch.setattr(logins, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(following, "LOOK_EVERY_S", 0.01)
     async with gateway(tmp_path) as running:
         yield running
 
@@ -59,7 +60,7 @@ async def test_a_new_password_ends_what_is_open_under_the_old_one(gw: Gateway) -
 
 
 async def test_a_look_at_the_store_ends_nothing_else(gw: Gateway) -> None:
-    await logins.forget_ended(gw.parts)
+    await following.look(gw.parts)
 
     assert not await _is_kept_out(gw)
 
@@ -69,12 +70,12 @@ async def test_a_store_that_cannot_be_read_is_looked_at_again(
 ) -> None:
     failed = anyio.Event()
 
-    async def failing(_: Store) -> set[str]:
+    async def failing(_: Store) -> Contents:
         failed.set()
         raise GatewayError("storage_unavailable", "Not now.")
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(Store, "login_ids", failing)
+        meanwhile.setattr(Store, "contents", failing)
         with anyio.fail_after(5):
             await failed.wait()
     assert not await _is_kept_out(gw)

@@ -15,10 +15,11 @@ class Memory:
         self.rows.append((conversation_id, session_id, created_at))
 
 
-async def test_remembered_conversation_is_its_sessions_alone() -> None:
+async def test_a_noted_and_kept_conversation_is_its_sessions_alone() -> None:
     memory = Memory()
     conversations = Conversations(memory)
-    await conversations.remember("ses_1", "session")
+    conversations.note("ses_1", "session")
+    await conversations.keep("ses_1", "session")
 
     assert conversations.is_shared("ses_1", "session")
     assert not conversations.is_shared("ses_1", "another")
@@ -34,7 +35,7 @@ def test_loaded_conversations_are_known() -> None:
     assert conversations.is_shared("ses_1", "session")
 
 
-def test_noted_conversation_is_known_before_it_is_kept() -> None:
+def test_a_noted_conversation_is_known_before_it_is_kept() -> None:
     memory = Memory()
     conversations = Conversations(memory)
     conversations.note("ses_1", "session")

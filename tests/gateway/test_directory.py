@@ -60,7 +60,10 @@ class Fixture:
         self.tasks = Tasks()
         self.changes: list[tuple[str, State]] = []
         self.changed = asyncio.Event()
-        self.directory = Directory(self.orchestrator, self.tasks, self._order, self._changed)
+        self.gone: list[str] = []
+        self.directory = Directory(
+            self.orchestrator, self.tasks, self._order, self._changed, self.gone.append
+        )
 
     async def _order(self, session_id: str) -> dict[str, Any]:
         return {"session_id": session_id}

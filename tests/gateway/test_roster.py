@@ -50,7 +50,7 @@ def test_removed_login_is_gone_and_no_other() -> None:
     roster.remove_login("l")
 
     assert roster.login("l") is None
-    assert roster.login_ids() == {"m"}
+    assert roster.contents().logins == {"m"}
 
 
 def test_last_agents_removal_counts() -> None:

@@ -152,7 +152,7 @@ async def test_a_new_password_ends_its_users_logins_and_no_others(filled: Store)
 
     await filled.set_password_hash("a" * 32, "new")
 
-    assert await filled.login_ids() == {"d" * 32}
+    assert (await filled.contents()).logins == {"d" * 32}
 
 
 async def test_a_link_lets_in_once(filled: Store) -> None:

@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import chat
 from gateway.api import exception_handlers
+from gateway.changes import Changes
 from gateway.conversations import Conversations
 from gateway.credentials import Caller
 from gateway.directory import basic
@@ -217,15 +218,18 @@ class Gateway:
     def __post_init__(self) -> None:
         shared = Shared(self.shared_url, "opencode", PASSWORD) if self.shared_url else None
         self._app = Starlette(routes=chat.routes, exception_handlers=exception_handlers)
+        conversations, unasked = Conversations(self.store), cast(Any, None)
         self._app.state.parts = Parts(
             settings=cast(Any, FakeSettings(shared)),
             store=cast(Any, self.store),
-            roster=cast(Any, None),
-            cookies=cast(Any, None),
-            accounts=cast(Any, None),
+            roster=unasked,
+            changes=Changes(unasked, conversations, unasked, unasked),
+            removals=unasked,
+            cookies=unasked,
+            accounts=unasked,
             directory=cast(Any, self.directory),
-            conversations=Conversations(self.store),
-            live=cast(Any, None),
+            conversations=conversations,
+            live=unasked,
             metrics=self.metrics,
             shared=_upstream(self.shared_url) if self.shared_url else None,
         )

@@ -19,12 +19,14 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import api
 from gateway.accounts import Accounts, hash_password, new_id
+from gateway.changes import Changes
 from gateway.conversations import Conversations
 from gateway.credentials import Cookies, Presented, identify
 from gateway.directory import Directory
 from gateway.errors import GatewayError
 from gateway.metrics import Metrics
 from gateway.parts import Parts
+from gateway.removals import Removals
 from gateway.roster import Roster, User
 from gateway.routing import Place, State
 from gateway.settings import load_settings
@@ -133,15 +135,20 @@ async def gateway(tmp_path: Path, **environ: str) -> AsyncIterator[Gateway]:
     await upgrade(settings.database_url, "gateway")
     store = await to_thread.run_sync(Store, settings.database_url, 0.05)
     live, directory = Watched(), FakeDirectory()
+    roster, conversations, streams = Roster(), Conversations(store), Streams(live)
+    accounts = Accounts(settings.token_keys, CHEAP)
+    changes = Changes(roster, conversations, accounts.attempts, streams)
     parts = Parts(
         settings=settings,
         store=store,
-        roster=Roster(),
+        roster=roster,
+        changes=changes,
+        removals=Removals(changes.take, store.remove_session),
         cookies=Cookies(list(settings.cookie_keys), secure=settings.secure),
-        accounts=Accounts(settings.token_keys, CHEAP),
+        accounts=accounts,
         directory=cast(Directory, directory),
-        conversations=Conversations(store),
-        live=Streams(live),
+        conversations=conversations,
+        live=streams,
         metrics=Metrics(),
         shared=None,
     )
