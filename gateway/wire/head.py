@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.wire.fields import TOKEN, BadHead, Fields
+from gateway.wire.handshake import check_asked
 
 # A target has no fragment (RFC 9112 §3.2): whoever reads on behind it would cut it off.
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e\x80-\xff]++) HTTP/1\.([01])")
@@ -95,6 +96,8 @@ class RequestHead:
         self.upgrade = fields.upgrade and method == b"GET"
         if target[0] != 0x2F:
             self._other_form()
+        if self.upgrade:
+            check_asked(fields)
 
     @property
     def path(self) -> bytes:

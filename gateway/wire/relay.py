@@ -13,6 +13,7 @@ from gateway.wire.delivery import Delivery, deliver
 from gateway.wire.door import Failure, Outcome, Relay
 from gateway.wire.fields import BadHead
 from gateway.wire.framing import BadFraming, Chunked, UntilClose
+from gateway.wire.handshake import check_switched
 from gateway.wire.head import RequestHead, ResponseHead, parse_response
 from gateway.wire.talk import ClientSide
 from gateway.wire.tasks import Tasks
@@ -240,8 +241,9 @@ class Exchange:
     def _switch(self, head: ResponseHead, rest: bytes) -> None:
         """Turn both connections into one tunnel (RFC 9110 §7.8), if that is what was asked for."""
         upstream = self._upstream
-        if upstream is None or not self._head.upgrade or head.tokens(b"upgrade") != {b"websocket"}:
+        if upstream is None or not self._head.upgrade:
             raise BadHead(502, "The upstream switched to a protocol nobody asked for.")
+        check_switched(self._head.fields, head)
         self._note(head)
         self._client.deadline = None
         line = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + self._relay.mark

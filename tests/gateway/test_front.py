@@ -299,7 +299,8 @@ async def test_foreign_pages_cannot_use_the_cookie_for_a_websocket(gw: Gateway) 
     )
     handshake = (
         f"GET /pty/pty_1/connect HTTP/1.1\r\nHost: gw.example\r\nCookie: {gw.cookie}\r\n"
-        "Origin: https://evil.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        "Origin: https://evil.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     reader, writer = await asyncio.open_connection("127.0.0.1", gw.port)
     writer.write(handshake.encode())

@@ -6,7 +6,10 @@ from gateway.origin import is_counted, is_foreign
 from gateway.wire.head import HeadLimits, RequestHead, parse_request
 
 PUBLIC = b"gw.example"
-UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+UPGRADE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 
 
 def head(lines: bytes, method: bytes = b"POST", host: bytes = b"127.0.0.1:8000") -> RequestHead:

@@ -385,14 +385,15 @@ def test_keep_alive_follows_the_version(
 # Upgrades
 
 UPGRADE = (b"Connection: keep-alive, Upgrade", b"Upgrade: WebSocket")
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 
 
 def test_websocket_upgrade_is_sent_on() -> None:
-    head = request(*UPGRADE, b"Sec-WebSocket-Key: k", b"Origin: http://gw.example")
+    head = request(*UPGRADE, KEY, b"Origin: http://gw.example")
 
     assert head.upgrade
     assert head.for_upstream(b"/x", NOTHING, b"") == (
-        b"GET /x HTTP/1.1\r\nHost: gw.example\r\nSec-WebSocket-Key: k\r\n"
+        b"GET /x HTTP/1.1\r\nHost: gw.example\r\n" + KEY + b"\r\n"
         b"Origin: http://gw.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     )
 
@@ -414,6 +415,24 @@ def test_any_other_upgrade_is_ignored(first: bytes, lines: tuple[bytes, ...]) ->
 
     assert not head.upgrade
     assert b"pgrade" not in head.for_upstream(b"/", NOTHING, b"")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (),
+        (b"Sec-WebSocket-Key:",),
+        (b"Sec-WebSocket-Key: k",),
+        (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ",),
+        (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZSE=",),
+        (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ*==",),
+        (KEY, KEY),
+    ],
+)
+def test_websocket_handshake_without_a_key_is_refused(keys: tuple[bytes, ...]) -> None:
+    lines = (b"GET / HTTP/1.1", b"Host: a", *UPGRADE, *keys, b"", b"")
+
+    assert refused(b"\r\n".join(lines)) == 400
 
 
 # Responses
