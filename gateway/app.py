@@ -104,11 +104,11 @@ def _parts(settings: Settings, tasks: Tasks, streams: Streams) -> Parts:
     accounts = Accounts(settings.token_keys)
     client = OrchestratorClient(
         settings.orchestrator_url, settings.service_secret, settings.start_timeout_s
+    )
     roster, conversations = Roster(), Conversations(store)
     changes = Changes(roster, conversations, accounts.attempts, streams)
     removals = Removals(changes.take, store.remove_session)
     order = Orders(store, accounts).order
-    )
     return Parts(
         settings=settings,
         store=store,
