@@ -5,8 +5,10 @@ differences between HTTP/1.0 and 1.1 and the bodies that are none; it knows no s
 """
 
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
+from gateway.wire import trailers
 from gateway.wire.door import Answer
 from gateway.wire.framing import Body, Chunked, Length, NoBody, UntilClose
 from gateway.wire.head import RequestHead, ResponseHead
@@ -32,15 +34,28 @@ class Delivery:
     until_close: bool
 
 
-def deliver(request: RequestHead, response: ResponseHead, *, draining: bool) -> Delivery:
-    """Choose the framing: as it came where the client can read it, else the nearest it can."""
+def deliver(
+    request: RequestHead,
+    response: ResponseHead,
+    *,
+    draining: bool,
+    hidden: frozenset[bytes] = frozenset(),
+) -> Delivery:
+    """Choose the framing: as it came where the client can read it, else the nearest it can.
+
+    `hidden` are names of fields that pass neither before nor behind the body.
+    """
     old_client = request.minor == 0
     body = _reader(request, response, old_client)
+    announced = b""
+    if isinstance(body, Chunked) and request.fields.takes_trailers:
+        body = Chunked(passes=partial(trailers.passes, hidden=hidden))
+        announced = trailers.announcement(response.noted(b"trailer"), hidden)
     unbounded = isinstance(body, UntilClose) or (old_client and isinstance(body, Chunked))
     encode = unbounded and not old_client
     keeps = request.keep_alive and not draining and (encode or not unbounded)
     chunked = encode or (isinstance(body, Chunked) and not old_client)
-    lines = (_CHUNKED if chunked else b"") + connection_line(request, keeps=keeps)
+    lines = (_CHUNKED if chunked else b"") + announced + connection_line(request, keeps=keeps)
     return Delivery(body, encode, lines, keeps, unbounded and old_client)
 
 

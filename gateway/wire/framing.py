@@ -1,17 +1,18 @@
 """Where a message body ends, and which of its bytes travel on.
 
 Pure readers, fed with what a socket gave. Bytes pass as they came: a chunked body stays chunked
-with the sender's chunk boundaries; only chunk extensions and trailers are taken out, since no two
-parsers agree on them. Nothing here knows a socket.
+with the sender's chunk boundaries; only chunk extensions are taken out, since no two parsers agree
+on them, and trailers that nobody asked for. Nothing here knows a socket.
 """
 
 import re
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.wire.head import RequestHead
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+_TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*")
 _LONGEST_LINE = 4096
 _LONGEST_TRAILERS = 16 * 1024
 
@@ -68,14 +69,19 @@ class Chunked:
     """A chunked body (RFC 9112 §7.1); with `decode`, only the payload is passed on.
 
     A line is held back until it is whole and valid: no half of a bad chunk size reaches the peer.
+    `passes` says by its name which trailer travels on; without it none does.
     """
 
-    __slots__ = ("_decode", "_held", "_left", "_state", "_trailers", "done")
+    __slots__ = ("_decode", "_held", "_kept", "_left", "_passes", "_state", "_trailers", "done")
 
-    def __init__(self, *, decode: bool = False) -> None:
+    def __init__(
+        self, *, decode: bool = False, passes: Callable[[bytes], bool] | None = None
+    ) -> None:
         self.done = False
         self._decode = decode
+        self._passes = passes
         self._held = b""
+        self._kept = b""
         self._left = 0
         self._trailers = 0
         self._state = self._size
@@ -131,7 +137,7 @@ class Chunked:
         return at + 2
 
     def _trailer(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        """Drop trailers: merged into headers they would forge them (RFC 9110 §6.5.1)."""
+        """Keep a trailer back until all have come, so that none arrives of a body that breaks."""
         end = _line_end(data, at)
         if end < 0:
             return -1
@@ -139,17 +145,23 @@ class Chunked:
         if self._trailers > _LONGEST_TRAILERS:
             raise BadFraming("The trailers are too long.")
         if end > at:
-            if not _TRAILER.fullmatch(data, at, end):
+            match = _TRAILER.fullmatch(data, at, end)
+            if match is None:
                 raise BadFraming("A trailer is not a header field.")
+            if self._passes is not None and self._passes(match[1]):
+                self._kept += data[at : end + 2]
             return end + 2
         self.done = True
         if not self._decode:
-            pieces.append(b"0\r\n\r\n")
+            pieces.append(b"0\r\n%b\r\n" % self._kept)
         return end + 2
 
 
 def request_body(head: RequestHead, *, decode: bool) -> Body:
-    """Return the reader of a request's body."""
+    """Return the reader of a request's body, which passes no trailer on (RFC 9110 §6.5.1).
+
+    The servers behind us may merge them into headers that we have judged without them.
+    """
     if head.chunked:
         return Chunked(decode=decode)
     return Length(head.length) if head.length else NoBody()

@@ -45,11 +45,13 @@ class RequestFields(Fields):
     request that carries the same. `upgrade` tells what they ask for; the method has a say too.
     """
 
-    __slots__ = ("_passed_on", "_without", "annex", "has_body", "host", "upgrade")
+    __slots__ = ("_passed_on", "_without", "annex", "has_body", "host", "takes_trailers", "upgrade")
 
     def __init__(self, block: bytes, minor: int) -> None:
         super().__init__(block, minor, 400)
         self.annex: Any = None
+        # RFC 9110 §10.1.4; to a client of HTTP/1.0 nothing comes behind a body.
+        self.takes_trailers = minor == 1 and b"trailers" in self.tokens(b"te")
         self.host = self._only_host()
         self.has_body = self.chunked or bool(self.length)
         # Any other upgrade is ignored, as RFC 9110 §7.8 allows; its body would be lost otherwise.
@@ -155,6 +157,8 @@ class RequestHead:
         lines = self.fields.passed_on(without)
         if self.upgrade:
             lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        elif self.fields.takes_trailers:
+            lines += b"Connection: TE\r\nTE: trailers\r\n"
         return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
             self.method, target, self.host, lines, added,
         )  # fmt: skip

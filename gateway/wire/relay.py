@@ -186,7 +186,9 @@ class Exchange:
         self._client.deadline = None
         self._response = head
         self._note(head)
-        self._delivery = deliver(self._head, head, draining=self._client.draining)
+        self._delivery = deliver(
+            self._head, head, draining=self._client.draining, hidden=self._relay.hidden
+        )
         if self._relay.witness is not None:
             as_sent = isinstance(self._delivery.body, Chunked) and self._head.minor == 1
             self._witness = Witness(self._relay.witness, chunked=as_sent)

@@ -313,7 +313,7 @@ def test_bad_framing_of_a_response_is_the_upstreams_fault(line: bytes) -> None:
         b"Connection: keep-alive",
         b"Proxy-Connection: keep-alive",
         b"Keep-Alive: timeout=5",
-        b"TE: trailers",
+        b"TE: gzip",
         b"Trailer: X",
         b"Upgrade: h2c",
         b"HTTP2-Settings: AAMAAABkAAQAAP__",
@@ -415,6 +415,33 @@ def test_any_other_upgrade_is_ignored(first: bytes, lines: tuple[bytes, ...]) ->
 
     assert not head.upgrade
     assert b"pgrade" not in head.for_upstream(b"/", NOTHING, b"")
+
+
+@pytest.mark.behaviour(14)
+@pytest.mark.parametrize(
+    "te", [(b"TE: trailers",), (b"te: gzip;q=0.5 , Trailers",), (b"TE: gzip", b"TE: trailers")]
+)
+def test_wish_for_trailers_is_passed_on_alone(te: tuple[bytes, ...]) -> None:
+    head = request(*te, b"Connection: TE")
+
+    assert head.for_upstream(b"/x", NOTHING, b"") == (
+        b"GET /x HTTP/1.1\r\nHost: gw.example\r\nConnection: TE\r\nTE: trailers\r\n\r\n"
+    )
+
+
+@pytest.mark.behaviour(14)
+@pytest.mark.parametrize(
+    ("first", "lines"),
+    [
+        (b"GET / HTTP/1.0", (b"TE: trailers",)),
+        (b"GET / HTTP/1.1", (b"TE: trailers;q=0",)),
+        (b"GET / HTTP/1.1", (b"TE: trailers", *UPGRADE, KEY)),
+    ],
+)
+def test_trailers_are_wished_for_only_where_they_can_come(
+    first: bytes, lines: tuple[bytes, ...]
+) -> None:
+    assert b"railers" not in request(*lines, first=first).for_upstream(b"/", NOTHING, b"")
 
 
 @pytest.mark.parametrize(
