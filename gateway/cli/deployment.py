@@ -91,6 +91,7 @@ def orchestrator_config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         lifespan="on",
+        http="h11",  # the parser that is always there; another may be installed beside it
         ws="none",
         proxy_headers=False,
         server_header=False,

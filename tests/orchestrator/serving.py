@@ -20,7 +20,7 @@ Caller = httpx.AsyncClient  # noqa: TID251 - the tests' own
 @asynccontextmanager
 async def serving(app: Starlette) -> AsyncIterator[str]:
     """Yield its address once it has started; at the end it has shut down in order."""
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, port=0, http="h11", log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     async with anyio.create_task_group() as group:
         group.start_soon(server.serve)
