@@ -14,11 +14,12 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from gateway.wire.client_socket import ClientSocket
+from gateway.wire.date import date_line
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.delivery import answered
 from gateway.wire.door import Answer, Client, Decision, Door, Local, Outcome, Relay, Wait
 from gateway.wire.fields import BadHead
-from gateway.wire.framing import BadFraming, Body, NoBody, request_body
+from gateway.wire.framing import NO_BODY, BadFraming, Body, request_body
 from gateway.wire.head import HeadLimits, RequestHead, parse_request
 from gateway.wire.head_buffer import HeadBuffer
 from gateway.wire.live import Live
@@ -62,7 +63,7 @@ class ClientConnection(ClientSocket):
         self._on_bytes = self._head_bytes
         self._head: RequestHead | None = None
         self._outcome: Outcome | None = None
-        self._body: Body = NoBody()
+        self._body: Body = NO_BODY
         self._talk: Talk | None = None
         self._held_under: tuple[str, ...] = ()
         self._waiting: asyncio.Task[None] | None = None
@@ -90,6 +91,7 @@ class ClientConnection(ClientSocket):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._connections.discard(self)
+        self._wiring.live.leave(self._held_under, self)
         if self._waiting is not None:
             self._waiting.cancel("the client has gone")
         if self._talk is not None:
@@ -123,7 +125,7 @@ class ClientConnection(ClientSocket):
     # States
 
     def _head_bytes(self, data: bytes) -> None:
-        started = bool(self._heads)
+        started = self._heads.held
         try:
             whole = self._heads.feed(data)
             head = parse_request(whole[0], self._wiring.limits) if whole else None
@@ -133,7 +135,7 @@ class ClientConnection(ClientSocket):
         if whole is not None and head is not None:
             self._early = whole[1]
             self._begin(head)
-        elif self._heads and not started:
+        elif self._heads.held and not started:
             self.deadline = self._loop.time() + self._wiring.head_s
 
     def _body_bytes(self, data: bytes) -> None:
@@ -161,7 +163,7 @@ class ClientConnection(ClientSocket):
         self._outcome = Outcome(head, self._client, monotonic())
         self.deadline = None
         self._on_bytes = self._keep_bytes
-        self._body = NoBody()
+        self._body = NO_BODY
         self._act(self._wiring.door.decide(head, self._client))
 
     def _act(self, decision: Decision) -> None:
@@ -207,14 +209,11 @@ class ClientConnection(ClientSocket):
             self._act(decision)
 
     def _hold(self, keys: tuple[str, ...]) -> None:
-        self._release()
-        self._held_under = keys
-        self._wiring.live.enter(keys, self)
-
-    def _release(self) -> None:
-        if self._held_under:
+        """Be found under these keys until the next request has others: most have the same."""
+        if keys is not self._held_under and keys != self._held_under:
             self._wiring.live.leave(self._held_under, self)
-            self._held_under = ()
+            self._wiring.live.enter(keys, self)
+            self._held_under = keys
 
     # What a talk asks of us
 
@@ -238,7 +237,6 @@ class ClientConnection(ClientSocket):
         self._talk = None
         self.deadline = None
         self._on_bytes = self._keep_bytes
-        self._release()
         if not self._lost:
             self._act(decision)
 
@@ -285,7 +283,7 @@ class ClientConnection(ClientSocket):
     def expire(self) -> None:
         if self._talk is not None:
             self._talk.expire()
-        elif self._heads:
+        elif self._heads.held:
             self._refuse(BadHead(408, "The request's head did not arrive in time."))
         else:
             super().expire()
@@ -297,7 +295,7 @@ class ClientConnection(ClientSocket):
         head = self._head
         # A body that nobody reads must not be taken for the next request.
         keep = head is not None and head.keep_alive and not head.has_body and not self.draining
-        first, body = answered(answer, head, keep=keep)
+        first, body = answered(answer, head, keep=keep, date=date_line())
         self._outcome.status = answer.status
         self._outcome.first_byte = monotonic()
         self._outcome.bytes_out = len(body)
@@ -332,7 +330,6 @@ class ClientConnection(ClientSocket):
             self.truncated(abort=True)
 
     def _record(self) -> None:
-        self._release()
         self._talk = None
         outcome, self._outcome = self._outcome, None
         if outcome is not None:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from gateway.wire import trailers
 from gateway.wire.door import Answer
-from gateway.wire.framing import Body, Chunked, Length, NoBody, UntilClose
+from gateway.wire.framing import NO_BODY, Body, Chunked, Length, UntilClose
 from gateway.wire.head import RequestHead, ResponseHead
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -19,7 +19,7 @@ _CLOSE = b"Connection: close\r\n"
 _KEEP = b"Connection: keep-alive\r\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
     """`body` reads the upstream's bytes; with `encode`, each piece becomes a chunk of ours.
 
@@ -85,7 +85,7 @@ def reason(status: int) -> bytes:
 
 def _reader(request: RequestHead, response: ResponseHead, old_client: bool) -> Body:
     if response.bodyless(request.method):
-        return NoBody()
+        return NO_BODY
     if response.chunked:
         return Chunked(decode=old_client)
     return Length(response.length) if response.length is not None else UntilClose()

@@ -82,7 +82,16 @@ class Fields:
     `status` is what a broken rule is told with: 400 for a client's head, 502 for an upstream's.
     """
 
-    __slots__ = ("_noted", "chunked", "keep_alive", "length", "lines", "minor")
+    __slots__ = (
+        "_noted",
+        "_passed_on",
+        "_without",
+        "chunked",
+        "keep_alive",
+        "length",
+        "lines",
+        "minor",
+    )
 
     def __init__(self, block: bytes, minor: int, status: int) -> None:
         self.minor = minor
@@ -98,6 +107,8 @@ class Fields:
             self.keep_alive = b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
         else:
             self.keep_alive = minor == 1
+        self._without: frozenset[bytes] | None = None
+        self._passed_on = b""
 
     def noted(self, name: bytes) -> list[bytes]:
         """Return the values of a field that the rules look at, in order."""
@@ -137,6 +148,13 @@ class Fields:
             if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
                 raise BadHead(status, "Content-Length must be one number.")
             self.length = int(lengths[0])
+
+    def passed_on(self, without: frozenset[bytes]) -> bytes:
+        """Return the lines that travel on, framing excluded; remembered for the last `without`."""
+        if self._without is not without:
+            self._passed_on = b"".join([line.text + b"\r\n" for line in self.kept(without)])
+            self._without = without
+        return self._passed_on
 
     def kept(self, without: frozenset[bytes]) -> list[Line]:
         """Return the lines that may travel on: not hop-by-hop, not nominated, not in `without`.

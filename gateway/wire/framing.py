@@ -38,6 +38,9 @@ class NoBody:
         return b"", data
 
 
+NO_BODY = NoBody()
+
+
 class Length:
     """A body of `Content-Length` bytes."""
 
@@ -164,7 +167,7 @@ def request_body(head: RequestHead, *, decode: bool) -> Body:
     """
     if head.chunked:
         return Chunked(decode=decode)
-    return Length(head.length) if head.length else NoBody()
+    return Length(head.length) if head.length else NO_BODY
 
 
 def _line_end(data: bytes, at: int) -> int:

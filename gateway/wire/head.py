@@ -8,9 +8,9 @@ stand behind us, because two parsers that read one head differently are how requ
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from gateway.wire.fields import TOKEN, BadHead, Fields
+from gateway.wire.fields import TOKEN, BadHead, Fields, Line
 from gateway.wire.handshake import check_asked
 
 # A target has no fragment (RFC 9112 §3.2): whoever reads on behind it would cut it off.
@@ -29,6 +29,9 @@ _MOST_BLOCKS = 1024
 _LONGEST_BLOCK = 4096
 
 
+_Known = TypeVar("_Known")
+
+
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
     """Sizes in bytes; `fields` is a count. OpenCode itself refuses heads above about 16 KB."""
@@ -45,7 +48,7 @@ class RequestFields(Fields):
     request that carries the same. `upgrade` tells what they ask for; the method has a say too.
     """
 
-    __slots__ = ("_passed_on", "_without", "annex", "has_body", "host", "takes_trailers", "upgrade")
+    __slots__ = ("annex", "has_body", "host", "takes_trailers", "upgrade")
 
     def __init__(self, block: bytes, minor: int) -> None:
         super().__init__(block, minor, 400)
@@ -61,17 +64,9 @@ class RequestFields(Fields):
             and self.tokens(b"upgrade") == {b"websocket"}
             and not self.has_body
         )
-        self._without: frozenset[bytes] | None = None
-        self._passed_on = b""
 
-    def passed_on(self, without: frozenset[bytes]) -> bytes:
-        """Return the lines that travel on, framing included, `Host` excluded."""
-        if self._without is not without:
-            lines = [line.text + b"\r\n" for line in self.kept(without | _HOST_LINE)]
-            if self.chunked:
-                lines.append(b"Transfer-Encoding: chunked\r\n")
-            self._without, self._passed_on = without, b"".join(lines)
-        return self._passed_on
+    def kept(self, without: frozenset[bytes]) -> list[Line]:
+        return super().kept(without | _HOST_LINE)
 
     def _only_host(self) -> bytes:
         hosts = self._noted.get(b"host", [])
@@ -85,7 +80,17 @@ class RequestFields(Fields):
 class RequestHead:
     """One request's head. `target` is origin-form, or `*`; `host` may be empty in HTTP/1.0."""
 
-    __slots__ = ("fields", "has_body", "host", "keep_alive", "method", "minor", "target", "upgrade")
+    __slots__ = (
+        "fields",
+        "has_body",
+        "host",
+        "keep_alive",
+        "method",
+        "minor",
+        "path",
+        "target",
+        "upgrade",
+    )
 
     def __init__(self, method: bytes, target: bytes, fields: RequestFields) -> None:
         self.method = method
@@ -98,12 +103,9 @@ class RequestHead:
         self.upgrade = fields.upgrade and method == b"GET"
         if target[0] != 0x2F:
             self._other_form()
+        self.path = self.target.partition(b"?")[0]
         if self.upgrade:
             check_asked(fields)
-
-    @property
-    def path(self) -> bytes:
-        return self.target.partition(b"?")[0]
 
     @property
     def query(self) -> bytes:
@@ -154,27 +156,29 @@ class RequestHead:
         What `Connection` nominates goes before anything of ours is added, so that a client cannot
         nominate our headers away.
         """
-        lines = self.fields.passed_on(without)
+        framing = b""
         if self.upgrade:
-            lines += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        elif self.fields.takes_trailers:
-            lines += b"Connection: TE\r\nTE: trailers\r\n"
-        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
-            self.method, target, self.host, lines, added,
+            framing = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        elif self.fields.chunked:
+            framing = b"Transfer-Encoding: chunked\r\n"
+        if self.fields.takes_trailers and not self.upgrade:
+            framing += b"Connection: TE\r\nTE: trailers\r\n"
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b%b\r\n" % (
+            self.method, target, self.host, self.fields.passed_on(without), framing, added,
         )  # fmt: skip
 
 
 class ResponseHead(Fields):
-    __slots__ = ("reason", "status")
+    """One response's head; `interim` says that another follows it."""
+
+    __slots__ = ("interim", "reason", "sets_cookies", "status")
 
     def __init__(self, status: int, reason: bytes, minor: int, block: bytes) -> None:
         super().__init__(block, minor, 502)
         self.status = status
         self.reason = reason
-
-    @property
-    def interim(self) -> bool:
-        return self.status < 200 and self.status != 101
+        self.interim = status < 200 and status != 101
+        self.sets_cookies = b"set-cookie" in self._noted
 
     def bodyless(self, method: bytes) -> bool:
         """Whether no body follows, whatever the head says (RFC 9110 §6.4.1)."""
@@ -190,21 +194,26 @@ class ResponseHead(Fields):
 
         `hidden` are names of fields that do not pass, beside those of one hop.
         """
+        if refuse_cookie is None or not self.sets_cookies:
+            block = self.passed_on(hidden)
+        else:
+            block = b"".join(
+                [
+                    line.text + b"\r\n"
+                    for line in self.kept(hidden)
+                    if line.name != b"set-cookie" or not refuse_cookie(line.value)
+                ]
+            )
+        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (self.status, self.reason, block, added)
+
+    def kept(self, without: frozenset[bytes]) -> list[Line]:
         # RFC 9110 §8.6: where no body can follow, a length would be read as one that must.
         lengthless = self.status < 200 or self.status == 204
-        lines = self.kept(hidden | _LENGTH_LINE if lengthless else hidden)
-        if refuse_cookie is not None and b"set-cookie" in self._noted:
-            lines = [
-                line
-                for line in lines
-                if line.name != b"set-cookie" or not refuse_cookie(line.value)
-            ]
-        texts = [line.text for line in lines]
-        texts.append(added)
-        return b"HTTP/1.1 %d %b\r\n%b\r\n" % (self.status, self.reason, b"\r\n".join(texts))
+        return super().kept(without | _LENGTH_LINE if lengthless else without)
 
 
 _blocks: tuple[dict[bytes, RequestFields], dict[bytes, RequestFields]] = ({}, {})
+_answers: dict[bytes, ResponseHead] = {}
 
 
 def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
@@ -229,14 +238,29 @@ def _fields(block: bytes, minor: int) -> RequestFields:
     fields = blocks.get(block)
     if fields is None:
         fields = RequestFields(block, minor)
-        if len(block) <= _LONGEST_BLOCK:
-            if len(blocks) >= _MOST_BLOCKS:
-                blocks.clear()
-            blocks[block] = fields
+        _remember(blocks, block, fields)
     return fields
 
 
 def parse_response(head: bytes) -> ResponseHead:
+    """Parse a whole head; one that sets no cookie is remembered, since a busy server repeats it."""
+    known = _answers.get(head)
+    if known is not None:
+        return known
+    parsed = _parse_response(head)
+    if not parsed.sets_cookies:
+        _remember(_answers, head, parsed)
+    return parsed
+
+
+def _remember(known: dict[bytes, _Known], block: bytes, found: _Known) -> None:
+    if len(block) <= _LONGEST_BLOCK:
+        if len(known) >= _MOST_BLOCKS:
+            known.clear()
+        known[block] = found
+
+
+def _parse_response(head: bytes) -> ResponseHead:
     end = head.find(b"\r\n")
     match = _STATUS_LINE.fullmatch(head, 0, end) if head[-4:] == b"\r\n\r\n" else None
     if match is None:

@@ -10,19 +10,16 @@ from gateway.wire.head import HeadLimits
 class HeadBuffer:
     """Collects the bytes of a request head, within `limits`, until it is whole."""
 
-    __slots__ = ("_held", "_limits")
+    __slots__ = ("_limits", "held")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
-        self._held = b""
-
-    def __bool__(self) -> bool:
-        return bool(self._held)
+        self.held = b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Return (a whole head, what follows it), or None while it is not whole."""
-        if self._held:
-            data, self._held = self._held + data, b""
+        if self.held:
+            data, self.held = self.held + data, b""
         # RFC 9112 §2.2: an empty line before the request line is to be ignored.
         if data[:2] == b"\r\n":
             data = data[2:]
@@ -33,11 +30,11 @@ class HeadBuffer:
             return data[:end], data[end:]
         if b"\n\n" in data:
             return data, b""  # lines ended by a bare LF: whole, and refused when parsed
-        self._held = data
+        self.held = data
         return None
 
     def clear(self) -> None:
-        self._held = b""
+        self.held = b""
 
 
 def _too_long(data: bytes) -> tuple[int, str]:

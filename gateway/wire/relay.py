@@ -30,6 +30,24 @@ _REPEATABLE = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
 class Exchange:
+    __slots__ = (
+        "_buffer",
+        "_client",
+        "_connecting",
+        "_delivery",
+        "_head",
+        "_heard",
+        "_interim",
+        "_on_upstream",
+        "_outcome",
+        "_relay",
+        "_request_done",
+        "_response",
+        "_tasks",
+        "_upstream",
+        "_witness",
+    )
+
     def __init__(
         self, client: ClientSide, head: RequestHead, relay: Relay, outcome: Outcome, tasks: Tasks
     ) -> None:

@@ -6,6 +6,7 @@ no request; whoever takes a connection gives it back or aborts it.
 """
 
 import asyncio
+from time import monotonic
 from typing import Protocol, cast
 
 _MOST_IDLE = 64
@@ -114,7 +115,7 @@ class Pool:
 
     def take(self) -> UpstreamConnection | None:
         """Return an idle connection, the one used last first, or None."""
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         while self._idle:
             connection = self._idle.pop()
             if now - connection.idle_since < _IDLE_S and not connection.transport.is_closing():
@@ -154,7 +155,7 @@ class Pool:
             connection.abort()
             return
         transport.resume_reading()
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = monotonic()
         self._idle.append(connection)
 
     def close(self) -> None:

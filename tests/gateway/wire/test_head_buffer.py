@@ -16,7 +16,7 @@ def test_head_cut_anywhere_is_put_together(cut: int) -> None:
 
     assert buffer.feed(HEAD[:cut]) is None
     assert buffer.feed(HEAD[cut:] + b"rest") == (HEAD, b"rest")
-    assert not buffer
+    assert not buffer.held
 
 
 def test_empty_line_before_a_head_is_ignored() -> None:
@@ -27,7 +27,7 @@ def test_empty_line_alone_begins_no_head() -> None:
     buffer = HeadBuffer(LIMITS)
 
     assert buffer.feed(b"\r\n") is None
-    assert not buffer
+    assert not buffer.held
 
 
 def test_head_of_exactly_the_limit_is_taken() -> None:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from gateway.wire import upstream as upstream_module
-from gateway.wire.door import Answer, Decision, Failure, Wait
+from gateway.wire.door import Answer, Client, Decision, Failure, Wait
+from gateway.wire.head import RequestHead
 from gateway.wire.tasks import Tasks
 from gateway.wire.upstream import Pool
 from tests.support.wire import (
@@ -462,7 +463,7 @@ async def test_second_decision_gets_the_whole_request(framing: str) -> None:
                 await uploaded.wait()
                 return door.relay(door.heads[0])
 
-            def otherwise(failure: Failure) -> Decision:
+            def otherwise(head: RequestHead, client: Client, failure: Failure) -> Decision:
                 return Wait(wake)
 
             uploaded = asyncio.Event()
@@ -551,6 +552,6 @@ async def test_refusal_can_be_answered_without_an_upstream() -> None:
         served.door.chosen = lambda head: Answer(401, b"who?", b"X: 1\r\n")
         writer.write(GET)
 
-        assert await reader.until(b"who?") == (
+        assert undated(await reader.until(b"who?")) == (
             b"HTTP/1.1 401 Unauthorized\r\nX: 1\r\nContent-Length: 4\r\n\r\nwho?"
         )
