@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 _HEALTH_HOLD_S = 2.0
 # The orchestrator's deadline for a start is the same, and its answer says why: let it arrive.
 _GRACE_S = 1.0
+_NOWHERE = Place(State.NEW)
 _OWN_ROOTS = (b"/gateway", b"/api/sessions", b"/api/agents")
 
 
@@ -75,7 +76,7 @@ class Front:
         self._metrics = parts.metrics
         self._shared = parts.shared
         self._noticing = Noticing(parts.changes, parts.conversations, tasks)
-        self._log = AccessLog(parts.metrics)
+        self.log = AccessLog(parts.metrics)
 
     # The wire's questions
 
@@ -127,18 +128,25 @@ class Front:
             if ticketed is not None:
                 return ticketed
         session_id = caller.session_id if caller else None
-        place = self._directory.place(session_id) if session_id else Place(State.NEW)
-        if session_id is not None and place.did_not_start and self._directory.is_due(session_id):
-            # Whatever becomes of this request, the next ones may find the container back.
-            self._directory.start_soon(session_id)
+        place = self._directory.place(session_id) if session_id else _NOWHERE
+        if place.upstream is None and session_id is not None:
+            self._try_again(session_id, place)
         chosen = route(
             question.ask,
             caller,
             place,
             shared=self._shared is not None,
-            has_agent=caller is not None and self._roster.has_agent(caller.user_id),
+            # Asked only of those whom it can lead anywhere.
+            has_agent=caller is not None
+            and session_id is None
+            and self._roster.has_agent(caller.user_id),
         )
         return self._act(question, chosen)
+
+    def _try_again(self, session_id: str, place: Place) -> None:
+        """Whatever becomes of this request, the next ones may find the container back."""
+        if place.did_not_start and self._directory.is_due(session_id):
+            self._directory.start_soon(session_id)
 
     def _act(self, question: Question, chosen: Route) -> Decision:
         """Turn a route into what the wire understands."""
