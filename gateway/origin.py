@@ -16,18 +16,19 @@ def is_counted(via: str, head: RequestHead, public_authority: bytes) -> bool:
     dialog that a 401 opens; then only the mode tells a page's form from its own client code, which
     always comes as `cors`. A token in a header or a query somebody put there on purpose.
     """
-    if via == "cookie":
-        return not is_foreign(head, public_authority)
-    if via != "basic" or head.method in _SAFE:
+    if head.method in _SAFE and not head.upgrade:
+        return True
+    # A browser adds a kept Basic to a WebSocket's handshake as well, whoever opens it.
+    if via == "cookie" or (via == "basic" and head.upgrade):
+        return not _is_foreign(head, public_authority)
+    if via != "basic":
         return True
     foreign = head.noted(b"sec-fetch-site") in ([b"cross-site"], [b"same-site"])
     return not (foreign and head.noted(b"sec-fetch-mode") in ([b"navigate"], [b"no-cors"]))
 
 
-def is_foreign(head: RequestHead, public_authority: bytes) -> bool:
-    """Whether this acts (writes, or upgrades) and says that it comes from another origin."""
-    if head.method in _SAFE and not head.upgrade:
-        return False
+def _is_foreign(head: RequestHead, public_authority: bytes) -> bool:
+    """Whether this says that it comes from another origin."""
     origins = head.noted(b"origin")
     if not origins:
         return head.noted(b"sec-fetch-site") not in ([], [b"same-origin"], [b"none"])

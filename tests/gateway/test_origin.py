@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.origin import is_counted, is_foreign
+from gateway.origin import is_counted
 from gateway.wire.head import HeadLimits, RequestHead, parse_request
 
 PUBLIC = b"gw.example"
@@ -44,16 +44,16 @@ def head(lines: bytes, method: bytes = b"POST", host: bytes = b"127.0.0.1:8000")
 def test_what_acts_must_come_from_here(lines: bytes, foreign: bool, acts: str) -> None:
     asked = head(lines) if acts == "writes" else head(UPGRADE + lines, b"GET")
 
-    assert is_foreign(asked, PUBLIC) is foreign
+    assert is_counted("cookie", asked, PUBLIC) is not foreign
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS"])
 def test_what_only_reads_may_come_from_anywhere(method: bytes) -> None:
-    assert not is_foreign(head(b"Origin: https://evil.example\r\n", method), PUBLIC)
+    assert is_counted("cookie", head(b"Origin: https://evil.example\r\n", method), PUBLIC)
 
 
 def test_empty_host_is_no_origins() -> None:
-    assert is_foreign(head(b"Origin: null\r\n", host=b""), PUBLIC)
+    assert not is_counted("cookie", head(b"Origin: null\r\n", host=b""), PUBLIC)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,10 @@ def test_basic_that_a_browser_keeps_does_not_count_for_another_sites_form(
 
 def test_basic_of_a_program_counts() -> None:
     assert is_counted("basic", head(b""), PUBLIC)
+
+
+def test_basic_that_a_browser_keeps_opens_no_websocket_for_another_site() -> None:
+    foreign = head(UPGRADE + b"Origin: https://evil.example\r\n", b"GET")
+
+    assert not is_counted("basic", foreign, PUBLIC)
+    assert is_counted("basic", head(UPGRADE, b"GET"), PUBLIC)
