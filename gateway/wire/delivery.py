@@ -66,11 +66,17 @@ def connection_line(request: RequestHead | None, *, keeps: bool) -> bytes:
     return _KEEP if request is not None and request.minor == 0 else b""
 
 
-def answered(answer: Answer, request: RequestHead | None, *, keep: bool) -> tuple[bytes, bytes]:
-    """Return head and body of an answer of our own; `request` is None where it was unreadable."""
-    head = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%b\r\n" % (
+def answered(
+    answer: Answer, request: RequestHead | None, *, keep: bool, date: bytes
+) -> tuple[bytes, bytes]:
+    """Return head and body of an answer of our own; `request` is None where it was unreadable.
+
+    `date` is the line that says when it was made.
+    """
+    head = b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\n%b\r\n" % (
         answer.status,
         reason(answer.status),
+        date,
         answer.headers,
         len(answer.body),
         connection_line(request, keeps=keep),

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from gateway.wire.date import date_line
 from gateway.wire.delivery import connection_line, reason
 from gateway.wire.door import Client, Local, Outcome
 from gateway.wire.head import RequestHead
@@ -229,6 +230,8 @@ class LocalExchange:
         names = {name.lower() for name, _ in fields}
         self._endless = any(value.startswith(b"text/event-stream") for _, value in fields)
         self._bodyless = self._head.method == b"HEAD" or status in (204, 304)
+        if b"date" not in names:
+            lines += date_line()
         if b"content-length" not in names:
             lines += self._framing(length, more)
         lines += connection_line(self._head, keeps=self._keeps_client())

@@ -5,6 +5,7 @@ with the code under test.
 """
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,6 +22,7 @@ from gateway.wire.head import RequestHead
 from gateway.wire.upstream import Pool
 
 DEADLINE_S = 5.0
+_DATE = re.compile(rb"Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n")
 
 
 @dataclass
@@ -232,6 +234,13 @@ async def ask(port: int, request: bytes) -> bytes:
     async with client(port) as (reader, writer):
         writer.write(request)
         return await reader.rest()
+
+
+def undated(answer: bytes) -> bytes:
+    """Return answers of our own without their dates; each must have one."""
+    found, dates = _DATE.subn(b"", answer)
+    assert dates == answer.count(b"HTTP/1.1 ")
+    return found
 
 
 async def within(work: Awaitable[Any]) -> Any:

@@ -68,8 +68,11 @@ def test_draining_connection_is_told_to_close() -> None:
 
 
 def test_answer_to_an_unreadable_head_closes() -> None:
-    assert answered(Answer(400, b"no", b"X: 1\r\n"), None, keep=False) == (
-        b"HTTP/1.1 400 Bad Request\r\nX: 1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n",
+    answer = Answer(400, b"no", b"X: 1\r\n")
+
+    assert answered(answer, None, keep=False, date=b"Date: now\r\n") == (
+        b"HTTP/1.1 400 Bad Request\r\nDate: now\r\nX: 1\r\nContent-Length: 2\r\n"
+        b"Connection: close\r\n\r\n",
         b"no",
     )
 

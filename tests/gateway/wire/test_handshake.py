@@ -17,7 +17,6 @@ def test_answer_to_the_key_is_a_switch() -> None:
     check_switched(parse_request(ASK, HeadLimits()).fields, parse_response(SWITCH))
 
 
-@pytest.mark.behaviour(70)
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -36,7 +35,6 @@ def test_switch_without_its_proof_is_refused(answer: bytes, said: str) -> None:
     assert refused.value.status == 502
 
 
-@pytest.mark.behaviour(70)
 async def test_switch_that_is_not_proven_reaches_no_client() -> None:
     answer = SWITCH.replace(b"s3pP", b"S3PP")
     async with relaying(plays_once(answer)) as served, client(served.port) as (reader, writer):
@@ -45,7 +43,6 @@ async def test_switch_that_is_not_proven_reaches_no_client() -> None:
         assert (await reader.until(b"invalid")).startswith(b"HTTP/1.1 502 ")
 
 
-@pytest.mark.behaviour(69)
 async def test_upstream_answers_for_the_versions_that_it_speaks() -> None:
     answer = (
         b"HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nContent-Length: 2\r\n\r\nno"

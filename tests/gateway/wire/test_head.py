@@ -417,7 +417,6 @@ def test_any_other_upgrade_is_ignored(first: bytes, lines: tuple[bytes, ...]) ->
     assert b"pgrade" not in head.for_upstream(b"/", NOTHING, b"")
 
 
-@pytest.mark.behaviour(14)
 @pytest.mark.parametrize(
     "te", [(b"TE: trailers",), (b"te: gzip;q=0.5 , Trailers",), (b"TE: gzip", b"TE: trailers")]
 )
@@ -429,7 +428,6 @@ def test_wish_for_trailers_is_passed_on_alone(te: tuple[bytes, ...]) -> None:
     )
 
 
-@pytest.mark.behaviour(14)
 @pytest.mark.parametrize(
     ("first", "lines"),
     [

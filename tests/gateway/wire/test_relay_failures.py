@@ -23,6 +23,7 @@ from tests.support.wire import (
     relaying,
     reset,
     serving,
+    undated,
     until,
     upstream,
     within,
