@@ -37,9 +37,12 @@ class AccessLog:
             route, kind = self._routes.get(mark) or self._route(mark)
         first = outcome.first_byte
         self._metrics.request(
-            kind, outcome.status, None if first is None else first - outcome.started
+            kind,
+            outcome.status,
+            None if first is None else first - outcome.started,
+            outcome.bytes_in,
+            outcome.bytes_out,
         )
-        self._metrics.body(outcome.bytes_in, outcome.bytes_out)
         self._lines.append(self._line(outcome, route))
         if len(self._lines) >= _MOST_LINES:
             self.flush()

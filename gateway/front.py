@@ -37,7 +37,7 @@ from gateway.routing import (
     gives_way,
     route,
 )
-from gateway.wire.door import Answer, Client, Decision, Failure, Local, Outcome, Relay, Wait
+from gateway.wire.door import Answer, Client, Decision, Failure, Local, Relay, Wait
 from gateway.wire.head import RequestHead
 from gateway.wire.tasks import Tasks
 
@@ -77,6 +77,7 @@ class Front:
         self._shared = parts.shared
         self._noticing = Noticing(parts.changes, parts.conversations, tasks)
         self.log = AccessLog(parts.metrics)
+        self.finished = self.log.finished
 
     # The wire's questions
 
@@ -95,9 +96,6 @@ class Front:
 
     def refuse(self, status: int, sentence: str) -> Answer:
         return refusals.of_wire(status, sentence)
-
-    def finished(self, outcome: Outcome) -> None:
-        self.log.finished(outcome)
 
     # Reading the head
 

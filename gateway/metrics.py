@@ -38,19 +38,24 @@ class Metrics:
         self._bytes_in = 0
         self._bytes_out = 0
 
-    def request(self, route: str, status: int, first_byte_s: float | None) -> None:
+    def request(
+        self,
+        route: str,
+        status: int,
+        first_byte_s: float | None,
+        bytes_in: int = 0,
+        bytes_out: int = 0,
+    ) -> None:
         """Count one request; `route` is `session`, `shared`, `gateway` or `none`."""
         self._requests[route, status // 100] += 1
+        self._bytes_in += bytes_in
+        self._bytes_out += bytes_out
         if first_byte_s is not None:
             counts = self._counts.get(route)
             if counts is None:
                 counts = self._counts[route] = [0] * len(_BOUNDS)
             counts[bisect_left(_SECONDS, first_byte_s)] += 1
             self._sums[route] += first_byte_s
-
-    def body(self, bytes_in: int, bytes_out: int) -> None:
-        self._bytes_in += bytes_in
-        self._bytes_out += bytes_out
 
     def fallback(self, reason: str) -> None:
         self._fallbacks[reason] += 1

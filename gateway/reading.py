@@ -43,13 +43,10 @@ class Reading:
     def caller(self, roster: Roster) -> Caller | None:
         """Return who was recognised by these fields before, if all that it rests on still holds."""
         session, login = self._session, self._login
-        if session is None or roster.session(session.id) is not session:
+        if session is None or not roster.holds(session, login):
             return None
-        if login is None:
-            return self._caller
-        if roster.login(login.id) is not login or login.expires_at <= time.time():
-            return None
-        return self._caller
+        expired = login is not None and login.expires_at <= time.time()
+        return None if expired else self._caller
 
     def recognise(self, caller: Caller, roster: Roster) -> None:
         """Remember a caller who names a session; another may name one that comes to be known."""

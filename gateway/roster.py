@@ -81,6 +81,12 @@ class Roster:
     def session(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)
 
+    def holds(self, session: Session, login: Login | None) -> bool:
+        """Whether this very session, and the login it was reached by, are still known."""
+        return self._sessions.get(session.id) is session and (
+            login is None or self._logins.get(login.id) is login
+        )
+
     def session_of_token(self, token_hash: str) -> Session | None:
         return self._by_token.get(token_hash)
 

@@ -87,8 +87,7 @@ class Ask(NamedTuple):
     on_shared: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ToSession:
+class ToSession(NamedTuple):
     upstream: Upstream
 
 

@@ -218,8 +218,6 @@ class ClientConnection(ClientSocket):
     # What a talk asks of us
 
     def send_body(self) -> None:
-        if self._head is None or not self._head.has_body:
-            return
         self._on_bytes = self._body_bytes
         self.hold_reading(False)
         if early := self._take_early():

@@ -83,7 +83,8 @@ class LocalExchange:
         scope = self._scope(shared_state, peer)
         self._outcome.upstream = "gateway"
         self._task = self._tasks.start(self._run(app, scope), "own request")
-        self._client.send_body()
+        if not self._request_done:
+            self._client.send_body()
 
     def request_bytes(self, piece: bytes, done: bool) -> None:
         self._outcome.bytes_in += len(piece)
