@@ -6,6 +6,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,12 +19,12 @@ from uvicorn import Config
 
 from gateway import api, chat, following, pages
 from gateway.accounts import Accounts
-from gateway.changes import Changes
+from gateway.changes import Changes, unheard
 from gateway.conversations import Conversations
 from gateway.credentials import Cookies
 from gateway.directory import Directory, basic
 from gateway.front import Front
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, Snapshot, rendered
 from gateway.orchestrator_client import OrchestratorClient
 from gateway.orders import Orders
 from gateway.parts import Parts, parts
@@ -37,15 +38,19 @@ from gateway.wire.connection import ClientConnection, Wiring
 from gateway.wire.live import Live
 from gateway.wire.tasks import Tasks
 from gateway.wire.upstream import Pool
+from gateway.workers.bus import Bus
 
 # Long enough for a short answer to finish; what is endless is ended at once.
 _DRAIN_S = 10
 
 
-def create_app(settings: Settings) -> Starlette:
-    """Build the gateway; its database must have been migrated before it is started."""
+def create_app(settings: Settings, bus: Bus | None = None) -> Starlette:
+    """Build the gateway; its database must have been migrated before it is started.
+
+    `bus` leads to the other workers, where there are any.
+    """
     tasks, live = Tasks(), Live()
-    together = _parts(settings, tasks, Streams(live))
+    together = _parts(settings, tasks, Streams(live), bus)
     client = together.directory.client
     front = Front(together, tasks)
     wiring = Wiring(door=front, tasks=tasks, live=live)
@@ -56,9 +61,15 @@ def create_app(settings: Settings) -> Starlette:
         async with anyio.create_task_group() as beside:
             beside.start_soon(together.directory.follow)
             beside.start_soon(wiring.deadlines.run)
+            beside.start_soon(front.log.run)
             beside.start_soon(following.follow, together)
+            if bus is not None:
+                counted = partial(_counted, together)
+                beside.start_soon(bus.follow, together.changes.take, counted)
             yield
             beside.cancel_scope.cancel()
+        if bus is not None:
+            bus.farewell(_counted(together))
         await tasks.aclose()
         together.directory.close()
         await client.aclose()
@@ -99,14 +110,15 @@ def _connection_class(wiring: Wiring) -> type[ClientConnection]:
     return WiredConnection
 
 
-def _parts(settings: Settings, tasks: Tasks, streams: Streams) -> Parts:
+def _parts(settings: Settings, tasks: Tasks, streams: Streams, bus: Bus | None) -> Parts:
     store = Store(settings.database_url)
     accounts = Accounts(settings.token_keys)
     client = OrchestratorClient(
         settings.orchestrator_url, settings.service_secret, settings.start_timeout_s
     )
     roster, conversations = Roster(), Conversations(store)
-    changes = Changes(roster, conversations, accounts.attempts, streams)
+    tell = unheard if bus is None else bus.tell
+    changes = Changes(roster, conversations, accounts.attempts, streams, tell)
     removals = Removals(changes.take, store.remove_session)
     order = Orders(store, accounts).order
     return Parts(
@@ -122,6 +134,7 @@ def _parts(settings: Settings, tasks: Tasks, streams: Streams) -> Parts:
         live=streams,
         metrics=Metrics(),
         shared=_shared(settings.shared),
+        bus=bus,
     )
 
 
@@ -157,5 +170,11 @@ async def _load(together: Parts) -> None:
 
 async def _metrics(request: Request) -> Response:
     found = parts(request)
-    found.metrics.orchestrator_connected = found.directory.connected
-    return Response(found.metrics.render(), media_type="text/plain; version=0.0.4")
+    others = await found.bus.snapshots() if found.bus else []
+    text = rendered([_counted(found), *others])
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+def _counted(together: Parts) -> Snapshot:
+    together.metrics.orchestrator_connected = together.directory.connected
+    return together.metrics.snapshot()

@@ -16,11 +16,12 @@ from gateway.routing import Upstream
 from gateway.settings import Settings
 from gateway.store import Store
 from gateway.streams import Streams
+from gateway.workers.bus import Bus
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`shared` is None where no shared service is configured.
+    """`shared` is None where no shared service is configured, `bus` where there is one worker.
 
     Who changes what the roster, the conversations or open streams depend on does it by `changes`,
     so that it happens in every worker.
@@ -38,6 +39,7 @@ class Parts:
     live: Streams
     metrics: Metrics
     shared: Upstream | None
+    bus: Bus | None = None
 
 
 def parts(request: Request) -> Parts:

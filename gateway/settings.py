@@ -17,6 +17,7 @@ from gateway.keys import read_or_make
 DEFAULT_IMAGE = "opencode-gateway-agent:1.18.33"
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _SHORTEST_SECRET = 16
+_MOST_WORKERS = 64
 _DATABASES = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
@@ -51,6 +52,7 @@ class Settings:
     service_secret: str = field(repr=False)
     shared: Shared | None
     start_timeout_s: float
+    workers: int
     agent_images: tuple[str, ...]
     log_level: str
     cookie_keys: tuple[bytes, ...] = field(repr=False)
@@ -78,6 +80,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         service_secret=_service_secret(values, state),
         shared=_shared(values),
         start_timeout_s=_seconds(values, "START_TIMEOUT_S", 60.0),
+        workers=_workers(values),
         agent_images=_agent_images(values),
         log_level=_log_level(values),
         cookie_keys=_cookie_keys(state),
@@ -110,6 +113,13 @@ def _seconds(values: Mapping[str, str], name: str, default: float) -> float:
     if not 1 <= seconds <= 3600:
         raise SettingsError(f"{name} must be a number of seconds from 1 to 3600, not {text!r}.")
     return seconds
+
+
+def _workers(values: Mapping[str, str]) -> int:
+    text = values.get("WORKERS", "1")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_WORKERS):
+        raise SettingsError(f"WORKERS must be a whole number from 1 to 64, not {text!r}.")
+    return int(text[:9])
 
 
 def _own_url(host: str, port: int) -> str:

@@ -13,6 +13,7 @@ from gateway.cli.environment import CommandError
 from gateway.errors import GatewayError
 from gateway.openapi import VERSION
 from gateway.settings import SettingsError
+from gateway.workers.crew import WorkersError
 from migrations import MigrationError
 from orchestrator.engines.base import EngineError
 from orchestrator.settings import SettingsError as OrchestratorSettingsError
@@ -24,6 +25,7 @@ _TOLD = (
     MigrationError,
     OrchestratorSettingsError,
     SettingsError,
+    WorkersError,
 )
 
 

@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 
 import anyio
@@ -17,8 +19,9 @@ from gateway import administration
 from gateway.cli import logs
 from gateway.cli.deployment import orchestrator_config
 from gateway.cli.environment import environment
-from gateway.cli.serving import bind, serving
+from gateway.cli.serving import bind, bind_each, serving
 from gateway.store import Store
+from gateway.workers.crew import Crew
 from migrations import upgrade
 
 
@@ -26,8 +29,10 @@ def add_gateway_to(parser: ArgumentParser) -> None:
     parser.description = (
         "Run the gateway, which people's clients talk to, against the orchestrator at "
         "ORCHESTRATOR_URL. A database without users gets its first administrator, whose one-time "
-        "link is printed."
+        "link is printed. With several workers, SIGHUP puts new ones in their place without "
+        "refusing anybody."
     )
+    parser.add_argument("--workers", metavar="N", help="how many processes serve (WORKERS, or 1)")
     parser.set_defaults(run=_gateway)
 
 
@@ -44,10 +49,13 @@ def add_migrate_to(parser: ArgumentParser) -> None:
     parser.set_defaults(run=_migrate)
 
 
-def _gateway(_arguments: Namespace) -> None:
-    settings = gateway.settings.load_settings(environment())
+def _gateway(arguments: Namespace) -> None:
+    environ = environment()
+    if arguments.workers is not None:
+        environ["WORKERS"] = arguments.workers
+    settings = gateway.settings.load_settings(environ)
     logs.set_up(settings.log_level)
-    _run(partial(_serve_gateway, settings))
+    _run(partial(_serve_gateway if settings.workers == 1 else _serve_by_workers, settings))
 
 
 async def _serve_gateway(settings: gateway.settings.Settings) -> None:
@@ -56,6 +64,39 @@ async def _serve_gateway(settings: gateway.settings.Settings) -> None:
         await _invite_first_administrator(settings)
         app = gateway.app.create_app(settings)
         await _serve(gateway.app.serve_config(settings, app), listener)
+
+
+async def _serve_by_workers(settings: gateway.settings.Settings) -> None:
+    """Serve by workers until SIGINT or SIGTERM; SIGHUP changes them for new ones."""
+    with ExitStack() as stack:
+        listeners = bind_each(settings.host, settings.port, "PORT", settings.workers)
+        for listener in listeners:
+            stack.enter_context(listener)
+        signals = stack.enter_context(
+            anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        )
+        await upgrade(settings.database_url, "gateway")
+        await _invite_first_administrator(settings)
+        crew = Crew(listeners, _worker)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_heed, signals, crew, group.cancel_scope)
+            async with crew.serving():
+                await anyio.sleep_forever()
+
+
+def _worker(listener: int, line: int) -> list[str]:
+    # Without -P the folder it is started in would be a place for modules.
+    return [sys.executable, "-P", "-m", "gateway.cli.worker", str(listener), str(line)]
+
+
+async def _heed(
+    signals: AsyncIterator[signal.Signals], crew: Crew, scope: anyio.CancelScope
+) -> None:
+    async for told in signals:
+        if told is signal.SIGHUP:
+            crew.reload_soon()
+        else:
+            scope.cancel()
 
 
 async def _invite_first_administrator(settings: gateway.settings.Settings) -> None:

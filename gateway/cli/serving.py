@@ -13,11 +13,50 @@ import uvicorn
 
 from gateway.cli.environment import CommandError
 
+_BACKLOG = 2048
+
 
 def bind(host: str, port: int, variable: str) -> socket.socket:
     """Take the port before anything else is started; 0 takes a free one."""
+    with _in_words(host, port, variable):
+        return socket.create_server((host, port), family=_family(host), backlog=_BACKLOG)
+
+
+def bind_each(host: str, port: int, variable: str, count: int) -> list[socket.socket]:
+    """Take the port by several sockets, among which the kernel divides new connections.
+
+    The first listens at once; each of the others when somebody serves it, lest clients wait there.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise CommandError("This system can't divide a port among workers: set WORKERS=1.")
+    with _in_words(host, port, variable):
+        # Ours share the port with each other, but not with what somebody else runs there.
+        _bound(host, port, together=False).close()
+        listeners = [_bound(host, port, together=True)]
+        listeners[0].listen(_BACKLOG)
+        port = listeners[0].getsockname()[1]
+        return [*listeners, *(_bound(host, port, together=True) for _ in range(1, count))]
+
+
+def _bound(host: str, port: int, *, together: bool) -> socket.socket:
+    found = socket.socket(_family(host))
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if together:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if found.family == socket.AF_INET6:
+        found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
-        return socket.create_server((host, port), family=_family(host), backlog=2048)
+        found.bind((host, port))
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
+@contextlib.contextmanager
+def _in_words(host: str, port: int, variable: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CommandError(
             f"Port {port} of {host} can't be used: {error.strerror}. "

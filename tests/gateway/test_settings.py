@@ -31,6 +31,7 @@ def test_an_empty_environment_gives_a_gateway_for_this_machine(tmp_path: Path) -
     assert settings.agent_images == (DEFAULT_IMAGE,)
     assert settings.shared is None
     assert settings.start_timeout_s == 60
+    assert settings.workers == 1
     assert not settings.secure
 
 
@@ -87,6 +88,9 @@ def test_the_shared_service_is_told_by_its_address(tmp_path: Path) -> None:
         ("START_TIMEOUT_S", "0"),
         ("START_TIMEOUT_S", "nan"),
         ("START_TIMEOUT_S", "soon"),
+        ("WORKERS", "0"),
+        ("WORKERS", "65"),
+        ("WORKERS", "two"),
         ("PUBLIC_URL", "example.org"),
         ("PUBLIC_URL", "ftp://example.org"),
         ("PUBLIC_URL", "http://me:pw@example.org"),
@@ -122,7 +126,7 @@ def test_a_bad_database_address_is_not_repeated(tmp_path: Path) -> None:
     assert "hunter2" not in str(refused.value)
 
 
-@given(st.text(max_size=40), st.sampled_from(["PORT", "PUBLIC_URL", "START_TIMEOUT_S"]))
+@given(st.text(max_size=40), st.sampled_from(["PORT", "PUBLIC_URL", "START_TIMEOUT_S", "WORKERS"]))
 def test_no_value_fails_in_another_way(
     tmp_path_factory: pytest.TempPathFactory, text: str, name: str
 ) -> None:
