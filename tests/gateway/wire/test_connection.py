@@ -35,6 +35,7 @@ def answering(head: RequestHead) -> Decision:
 # One request after another
 
 
+@pytest.mark.behaviour(32)
 @pytest.mark.parametrize("cut", range(0, 2 * len(get(b"/a")), 7))
 async def test_pipelined_requests_are_answered_in_order(cut: int) -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
@@ -53,6 +54,7 @@ async def test_pipelined_requests_are_answered_in_order(cut: int) -> None:
             assert await reader.exactly(len(path)) == path
 
 
+@pytest.mark.behaviour(32)
 async def test_next_request_waits_for_the_answer_before_it() -> None:
     go_on = asyncio.Event()
 
@@ -73,6 +75,7 @@ async def test_next_request_waits_for_the_answer_before_it() -> None:
         assert [head.target for head in served.door.heads] == [b"/first", b"/second"]
 
 
+@pytest.mark.behaviour(30)
 async def test_request_behind_a_body_is_the_next_request() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.until(b"body")
@@ -96,6 +99,7 @@ async def test_thousand_pipelined_answers_of_our_own_need_no_stack() -> None:
             await reader.until(b"ok")
 
 
+@pytest.mark.behaviour(31)
 async def test_answer_of_our_own_closes_before_an_unread_body() -> None:
     door = ScriptedDoor(chosen=answering)
     async with serving(door) as port:

@@ -21,6 +21,7 @@ def fed(body: Body, *pieces: bytes) -> tuple[bytes, bytes]:
     return passed, rest
 
 
+@pytest.mark.behaviour(29)
 @pytest.mark.parametrize("cut", range(len(CHUNKS) + 1))
 def test_chunks_cut_anywhere_pass_without_extensions_and_trailers(cut: int) -> None:
     body = Chunked()
@@ -57,6 +58,7 @@ def test_any_payload_survives_any_cuts(chunks: list[bytes], data: st.DataObject)
     assert fed(Chunked(decode=True), *pieces) == (b"".join(chunks), b"")
 
 
+@pytest.mark.behaviour(26)
 @pytest.mark.parametrize(
     "bad",
     [
@@ -99,6 +101,7 @@ def test_broken_chunks_are_refused_at_the_breaking_byte() -> None:
         body.feed(b"X")
 
 
+@pytest.mark.behaviour(26)
 def test_no_half_of_a_size_line_passes() -> None:
     body = Chunked()
 
@@ -106,6 +109,7 @@ def test_no_half_of_a_size_line_passes() -> None:
     assert body.feed(b"0\r\n") == (b"10\r\n", b"")
 
 
+@pytest.mark.behaviour(52)
 def test_last_chunk_passes_only_with_its_last_line() -> None:
     body = Chunked()
 

@@ -184,6 +184,7 @@ def test_host_is_refused_beside_an_absolute_form_too() -> None:
 # Field lines
 
 
+@pytest.mark.behaviour(27, 28)
 @pytest.mark.parametrize(
     "line",
     [
@@ -206,10 +207,12 @@ def test_field_line_is_refused(line: bytes) -> None:
     assert refused(b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\n") == 400
 
 
+@pytest.mark.behaviour(27)
 def test_bare_line_feeds_end_no_line() -> None:
     assert refused(b"GET / HTTP/1.1\nHost: a\n\n") == 400
 
 
+@pytest.mark.behaviour(20)
 @pytest.mark.parametrize("line", [b"X:", b"X: \xff\x80", b"x-Y_z:  a \t", b"X!#$%&'*+.^`|~: 1"])
 def test_field_line_travels_byte_for_byte(line: bytes) -> None:
     sent = request(line).for_upstream(b"/x", NOTHING, b"")
@@ -217,6 +220,7 @@ def test_field_line_travels_byte_for_byte(line: bytes) -> None:
     assert sent == b"GET /x HTTP/1.1\r\nHost: gw.example\r\n" + line + b"\r\n\r\n"
 
 
+@pytest.mark.behaviour(15)
 def test_duplicates_keep_their_order() -> None:
     sent = request(b"A: 1", b"B: 1", b"a: 2", b"A: 1").for_upstream(b"/x", NOTHING, b"")
 
@@ -240,6 +244,7 @@ def test_no_head_makes_the_parser_fail_otherwise(noise: bytes) -> None:
 # Framing
 
 
+@pytest.mark.behaviour(22, 23, 24)
 @pytest.mark.parametrize(
     ("lines", "status"),
     [
@@ -270,6 +275,7 @@ def test_framing_is_refused(lines: bytes, status: int) -> None:
     assert refused(b"POST / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n") == status
 
 
+@pytest.mark.behaviour(25)
 def test_http_1_0_has_no_transfer_coding() -> None:
     assert refused(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n") == 400
 
@@ -290,6 +296,7 @@ def test_length_stays_a_length() -> None:
     assert b"\r\nContent-Length: 5\r\n" in head.for_upstream(b"/", NOTHING, b"")
 
 
+@pytest.mark.behaviour(16)
 def test_bodyless_stays_bodyless() -> None:
     sent = request().for_upstream(b"/x", NOTHING, b"")
 
@@ -307,6 +314,7 @@ def test_bad_framing_of_a_response_is_the_upstreams_fault(line: bytes) -> None:
 # Connection, and what travels no further
 
 
+@pytest.mark.behaviour(11)
 @pytest.mark.parametrize(
     "line",
     [
@@ -329,6 +337,7 @@ def test_hop_by_hop_field_stays_here(line: bytes) -> None:
     assert given_on == b"HTTP/1.1 200 OK\r\n\r\n"
 
 
+@pytest.mark.behaviour(12)
 def test_fields_that_connection_names_stay_here() -> None:
     lines = (b"Connection: ", b"A: 1", b"connection: a , close", b"B: 2", b"Connection: b", b"C: 3")
 
@@ -336,6 +345,7 @@ def test_fields_that_connection_names_stay_here() -> None:
     assert response(*lines).for_client(b"") == b"HTTP/1.1 200 OK\r\nC: 3\r\n\r\n"
 
 
+@pytest.mark.behaviour(12)
 @pytest.mark.parametrize("name", [b"content-length", b"host", b"transfer-encoding"])
 def test_connection_cannot_name_the_framing_away(name: bytes) -> None:
     sent = request(b"Connection: " + name, b"Content-Length: 5").for_upstream(b"/", NOTHING, b"")
@@ -344,12 +354,14 @@ def test_connection_cannot_name_the_framing_away(name: bytes) -> None:
     assert sent.count(b"Host: gw.example\r\n") == 1
 
 
+@pytest.mark.behaviour(12)
 def test_a_response_keeps_its_length_too() -> None:
     sent = response(b"Connection: content-length", b"Content-Length: 5").for_client(b"")
 
     assert sent == b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 
 
+@pytest.mark.behaviour(12)
 def test_what_is_added_cannot_be_named_away() -> None:
     head = request(b"Connection: x-forwarded-for", b"X-Forwarded-For: spoofed")
 
@@ -358,6 +370,7 @@ def test_what_is_added_cannot_be_named_away() -> None:
     assert sent == b"GET /x HTTP/1.1\r\nHost: gw.example\r\nX-Forwarded-For: 1\r\n\r\n"
 
 
+@pytest.mark.behaviour(18)
 def test_an_underscore_hides_no_field() -> None:
     head = request(b"X_Forwarded-For: spoofed", b"x_y: kept")
 
@@ -398,6 +411,7 @@ def test_websocket_upgrade_is_sent_on() -> None:
     )
 
 
+@pytest.mark.behaviour(33)
 @pytest.mark.parametrize(
     ("first", "lines"),
     [
@@ -463,6 +477,7 @@ def test_websocket_handshake_without_a_key_is_refused(keys: tuple[bytes, ...]) -
 # Responses
 
 
+@pytest.mark.behaviour(21)
 @pytest.mark.parametrize(
     "first",
     [
@@ -500,6 +515,7 @@ def test_response_head_is_refused(head: bytes) -> None:
     assert caught.value.status == 502
 
 
+@pytest.mark.behaviour(15)
 def test_refused_cookie_is_left_out_and_the_others_stay_apart() -> None:
     head = response(b"Set-Cookie: a=1", b"set-cookie:  ours=2", b"Set-Cookie: b=3")
 

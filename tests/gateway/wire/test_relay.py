@@ -68,6 +68,7 @@ async def test_body_with_a_length_arrives_piece_by_piece() -> None:
         assert served.raw.received[0].endswith(b"Content-Length: 11\r\n\r\nfirstsecond")
 
 
+@pytest.mark.behaviour(29, 34)
 async def test_chunked_body_arrives_piece_by_piece() -> None:
     first_came = asyncio.Event()
 
@@ -86,6 +87,7 @@ async def test_chunked_body_arrives_piece_by_piece() -> None:
         assert served.raw.received[0] == CHUNKED + b"5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n"
 
 
+@pytest.mark.behaviour(33)
 async def test_body_of_an_ignored_upgrade_is_delivered() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.until(b"\r\n\r\nbody")

@@ -237,6 +237,7 @@ async def test_client_leaving_amid_an_upload_never_completes_it(
         assert b"0\r\n\r\n" not in served.raw.received[0]
 
 
+@pytest.mark.behaviour(26)
 @pytest.mark.parametrize("bad", [b"xx\r\n", b"4\r\nlonger", b"0\r\nno trailer\r\n"])
 async def test_broken_chunk_of_the_client_never_completes_its_upload(bad: bytes) -> None:
     script = Departure()
@@ -251,6 +252,7 @@ async def test_broken_chunk_of_the_client_never_completes_its_upload(bad: bytes)
         assert b"0\r\n\r\n" not in served.raw.received[0]
 
 
+@pytest.mark.behaviour(26)
 async def test_broken_chunk_behind_the_head_reaches_no_upstream_whole() -> None:
     async with relaying(plays(OK)) as served:
         got = await ask(served.port, CHUNKED + b"xx\r\n")
