@@ -56,6 +56,7 @@ STATUS = {
     "upstream_timeout": 504,
     "version_not_supported": 505,
     "storage_full": 507,
+    "loop_detected": 508,
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from gateway.credentials import Cookies
 from gateway.routing import Upstream
+from gateway.via import Via
 from gateway.wire.door import Client, Decision, Failure, Relay
 from gateway.wire.head import RequestHead
 
@@ -27,9 +28,10 @@ _WITH_COOKIE = _NEVER_FORWARDED | {b"cookie"}
 class Forwarding:
     """`proto` is the scheme that browsers use, which is not ours where TLS ends before us."""
 
-    def __init__(self, cookies: Cookies, proto: bytes) -> None:
+    def __init__(self, cookies: Cookies, proto: bytes, via: Via) -> None:
         self._cookies = cookies
         self._proto = proto
+        self._via = via
 
     def relay(
         self,
@@ -62,9 +64,10 @@ class Forwarding:
 
     def _added(self, head: RequestHead, client: Client, upstream: Upstream) -> bytes:
         credential = upstream.authorization
-        return b"%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n" % (
+        return b"%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n%b" % (
             b"Authorization: %b\r\n" % credential if credential else b"",
             client.host.encode(),
             self._proto,
             head.host,
+            self._via.line(head.minor),
         )

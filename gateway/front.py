@@ -37,6 +37,7 @@ from gateway.routing import (
     gives_way,
     route,
 )
+from gateway.via import Via
 from gateway.wire.door import Answer, Client, Decision, Failure, Local, Relay, Wait
 from gateway.wire.head import RequestHead
 from gateway.wire.tasks import Tasks
@@ -69,7 +70,8 @@ class Front:
         self._authority = authority.lower().encode()
         self._start_timeout_s = parts.settings.start_timeout_s
         self._cookies = parts.cookies
-        self._forwarding = Forwarding(parts.cookies, scheme.encode())
+        self._via = Via(parts.settings.cookie_keys)
+        self._forwarding = Forwarding(parts.cookies, scheme.encode(), self._via)
         self._roster = parts.roster
         self._directory = parts.directory
         self._conversations = parts.conversations
@@ -85,6 +87,9 @@ class Front:
         reading: Reading | None = head.fields.annex
         if reading is None:
             reading = head.fields.annex = Reading(head.fields)
+            reading.looped = self._via.has_passed(head.fields)
+        if reading.looped:
+            return refusals.answer("loop_detected")
         path = head.path
         caller = reading.caller(self._roster) or self._identify(head, reading)
         if caller is not None and not is_counted(caller.via, head, self._authority):

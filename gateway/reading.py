@@ -26,7 +26,7 @@ class Made:
 
 
 class Reading:
-    __slots__ = ("_caller", "_login", "_session", "made", "page_load", "presented")
+    __slots__ = ("_caller", "_login", "_session", "looped", "made", "page_load", "presented")
 
     def __init__(self, fields: Fields) -> None:
         authorizations = fields.noted(b"authorization")
@@ -35,6 +35,7 @@ class Reading:
             authorization=authorizations[0] if len(authorizations) == 1 else None,
         )
         self.page_load = _is_page_load(fields)
+        self.looped = False
         self.made: Made | None = None
         self._caller: Caller | None = None
         self._login: Login | None = None

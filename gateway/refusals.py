@@ -24,6 +24,9 @@ _SENTENCES = {
         "This request comes from another site, where what a browser sends by itself does not count."
     ),
     "session_removing": "This session is being deleted.",
+    "loop_detected": (
+        "This request has come through this gateway before: SHARED_URL leads to the gateway itself."
+    ),
     "container_unavailable": "The session's container cannot be had now.",
     "conversation_unavailable": (
         "This conversation lives in the session's own container, which cannot be had now."

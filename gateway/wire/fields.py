@@ -19,7 +19,7 @@ _NOTED: Final = frozenset(
     (
         b"host connection content-length transfer-encoding upgrade expect te cookie set-cookie "
         b"authorization origin sec-fetch-mode sec-fetch-site accept content-type "
-        b"sec-websocket-key sec-websocket-version sec-websocket-accept trailer"
+        b"sec-websocket-key sec-websocket-version sec-websocket-accept trailer via"
     ).split()
 )
 # RFC 9110 §7.6.1, with the older ones that clients still send.

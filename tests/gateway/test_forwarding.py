@@ -5,6 +5,7 @@ import pytest
 from gateway.credentials import Cookies
 from gateway.forwarding import Forwarding
 from gateway.routing import Upstream
+from gateway.via import Via
 from gateway.wire.door import Answer, Client, Decision, Failure
 from gateway.wire.head import HeadLimits, RequestHead, parse_request
 from gateway.wire.upstream import Pool
@@ -13,9 +14,11 @@ COOKIES = Cookies([b"k" * 32], secure=False)
 OURS = COOKIES.set_header("1" * 32, "5" * 32).partition(";")[0].encode()
 POOL = Pool("agent_1", "10.0.0.2", 4096)
 OWN = b"Basic container-password"
+VIA = Via([b"k" * 32])
 ADDED = (
     b"Authorization: " + OWN + b"\r\nX-Forwarded-For: 10.1.2.3\r\n"
     b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: gw.example\r\n"
+    b"Via: 1.1 opencode-gateway-adc036f09a2e\r\n"
 )
 
 
@@ -27,7 +30,7 @@ def sent(*lines: bytes, target: bytes = b"/x", authorization: bytes = OWN) -> by
     """Return the head that goes to an upstream for a request with these lines."""
     raw = b"GET " + target + b" HTTP/1.1\r\nHost: gw.example\r\n"
     head = parse_request(raw + b"".join(line + b"\r\n" for line in lines) + b"\r\n", HeadLimits())
-    relay = Forwarding(COOKIES, b"https").relay(
+    relay = Forwarding(COOKIES, b"https", VIA).relay(
         head,
         Client("10.1.2.3", 5),
         Upstream("agent_1", "10.0.0.2", 4096, authorization, POOL),
