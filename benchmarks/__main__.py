@@ -5,21 +5,28 @@
 
 import json
 import os
+import resource
 import sys
 import tempfile
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from benchmarks import small_requests
+from benchmarks import event_streams, growth, idle_streams, messages, small_requests, transfers
 from benchmarks.bench import Bench, standing
 from benchmarks.cores import share_out
+from benchmarks.rounds import Results, merged
 
 _RESULTS = Path(__file__).with_name("results.json")
 _ROUNDS = 5
-_MEASUREMENTS: dict[str, Callable[[Bench, int], dict[str, Any]]] = {
+_MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
     "requests": small_requests.measure,
+    "transfers": transfers.measure,
+    "events": event_streams.measure,
+    "messages": messages.measure,
+    "idle": idle_streams.measure,
+    "clients": growth.with_clients,
+    "sessions": growth.with_sessions,
 }
 
 
@@ -37,17 +44,20 @@ def main() -> int:
     return 0
 
 
-def _measure(names: list[str], rounds: int) -> dict[str, Any]:
+def _measure(names: list[str], rounds: int) -> Results:
     cores = share_out()
     # This program is part of the load: what it starts and reads must not disturb a proxy.
     os.sched_setaffinity(0, {int(core) for core in cores.load.split(",")})
-    results: dict[str, Any] = {}
+    # 5,000 streams are as many descriptors here, and twice as many in a proxy.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    results: Results = {}
     with tempfile.TemporaryDirectory(prefix="opencode-gateway-bench-") as folder:
         Path(folder).chmod(0o755)
         print("Starting the proxies …", flush=True)
         with standing(Path(folder), cores) as bench:
             for name in names:
-                results.update(_MEASUREMENTS[name](bench, rounds))
+                results = merged(results, _MEASUREMENTS[name](bench, rounds))
     return results
 
 

@@ -15,7 +15,7 @@ from benchmarks import gateway, programs, yardsticks
 from benchmarks.cores import Cores
 from benchmarks.gateway import Deployment
 from benchmarks.programs import Program
-from benchmarks.rounds import Figures
+from benchmarks.rounds import Figures, figure
 
 DIRECT = "direct"
 GATEWAY = "gateway"
@@ -45,7 +45,7 @@ class Bench:
         path.write_bytes(content)
         return path
 
-    def load(self, *command: str | Path, seconds: float = 120) -> str:
+    def load(self, *command: object, seconds: float = 120) -> str:
         """Run a program of the load on its cores; return what it says."""
         try:
             done = subprocess.run(
@@ -56,7 +56,8 @@ class Bench:
                 check=True,
             )
         except subprocess.CalledProcessError as error:
-            raise SystemExit(f"{command[0]} failed: {error.stdout}{error.stderr}") from error
+            said = "\n".join(row.last_lines() for row in self.rows.values())
+            raise SystemExit(f"{error}\n{error.stdout}{error.stderr}{said}") from error
         return done.stdout
 
 
@@ -83,13 +84,22 @@ def standing(folder: Path, cores: Cores) -> Iterator[Bench]:
         yield Bench(folder, cores, upstream, deployment, {**rows, DIRECT: upstream})
 
 
-def costing(program: Program, work: Callable[[], Figures], count: str) -> Figures:
-    """Add to the work's figures what each of `count` took of the proxy, and its core's share."""
+def costing(program: Program, work: Callable[[], Figures]) -> Figures:
+    """Add to the work's figures what each of its `done` took of the proxy, and its core's share."""
     before, started = program.cpu_s(), time.monotonic()
     figures = work()
     cpu, took = program.cpu_s() - before, time.monotonic() - started
-    done = figures.pop(count)
+    done = figures.pop("done")
     return {**figures, "cpu_us": cpu * 1e6 / done, "busy": cpu / took}
+
+
+def costs(unit: str, found: dict[str, Figures]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return what `costing` found, by unit of work; going direct costs no proxy anything."""
+    proxies = {row: figures for row, figures in found.items() if row != DIRECT}
+    return {
+        "proxy_cpu_us": {unit: figure(proxies, "cpu_us", 1)},
+        "proxy_busy": {unit: figure(proxies, "busy", 2)},
+    }
 
 
 def _compile(folder: Path) -> None:

@@ -37,7 +37,7 @@ def socket(path: str, cookie: str) -> bytes:
     return _head(f"GET {path}", cookie, 0, extra)
 
 
-def download(path: str, cookie: str) -> bytes:
+def get(path: str, cookie: str) -> bytes:
     return _head(f"GET {path}", cookie, 0, "")
 
 

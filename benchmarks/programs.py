@@ -21,6 +21,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 class Program:
     process: subprocess.Popen[bytes]
     port: int
+    folder: Path
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -30,6 +31,10 @@ class Program:
             self.process.kill()
             self.process.wait()
 
+    def last_lines(self) -> str:
+        lines = (self.folder / "output").read_text(errors="replace").splitlines()
+        return "\n".join(lines[-15:])
+
     def cpu_s(self) -> float:
         """Return the processor time of the program and its children so far."""
         return sum(_cpu_s(pid) for pid in family(self.process.pid))
@@ -37,6 +42,9 @@ class Program:
     def memory_kib(self) -> int:
         """Return what is its own of memory: pages shared by n processes count an nth (PSS)."""
         return sum(_field(pid, "smaps_rollup", "Pss:") for pid in family(self.process.pid))
+
+    def resident_kib(self) -> int:
+        return sum(_field(pid, "status", "VmRSS:") for pid in family(self.process.pid))
 
     def peak_kib(self) -> int:
         """Return the most that its processes ever held in memory."""
@@ -48,12 +56,12 @@ def start(
 ) -> Program:
     """Start a program on its cores; return it once its port answers HTTP."""
     folder.mkdir(parents=True, exist_ok=True)
-    program = Program(spawn(command, cores=cores, folder=folder, environ=environ), port)
+    program = Program(spawn(command, cores=cores, folder=folder, environ=environ), port, folder)
     deadline = time.monotonic() + _START_S
     while not _answers(port):
         if program.process.poll() is not None or time.monotonic() > deadline:
             program.stop()
-            raise SystemExit(f"{command[0]} did not start:\n{_last_lines(folder / 'output')}")
+            raise SystemExit(f"{command[0]} did not start:\n{program.last_lines()}")
         time.sleep(0.02)
     return program
 
@@ -102,10 +110,6 @@ def _answers(port: int) -> bool:
             return connection.recv(9) == b"HTTP/1.1 "
     except OSError:
         return False
-
-
-def _last_lines(path: Path) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-15:])
 
 
 def _cpu_s(pid: int) -> float:

@@ -7,19 +7,18 @@ show what a proxy gains from seeing the same bytes again.
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmarks import heads
-from benchmarks.bench import Bench, costing
+from benchmarks.bench import Bench, costing, costs
 from benchmarks.programs import Program
-from benchmarks.rounds import Figures, alternate
+from benchmarks.rounds import Figures, Results, alternate, figure, merged, percentiles
 
 _SCRIPT = Path(__file__).parent / "load/requests.lua"
 _SECONDS = 2
 _CLIENTS = 32
 
 
-def measure(bench: Bench, rounds: int) -> dict[str, Any]:
+def measure(bench: Bench, rounds: int) -> Results:
     cookies = bench.deployment.cookies
     same = bench.file("requests", heads.small(cookies))
     other = bench.file("different-requests", heads.small(cookies, different=True))
@@ -32,16 +31,10 @@ def measure(bench: Bench, rounds: int) -> dict[str, Any]:
     )
     varied = alternate("different requests", bench.rows, rounds, different)
     return {
-        "requests_per_second": {row: round(found["per_s"]) for row, found in usual.items()},
-        "latency_us": {
-            row: {"p50": round(found["p50"]), "p99": round(found["p99"])}
-            for row, found in usual.items()
-        },
-        "requests_proxy_cpu_us": {row: round(found["cpu_us"], 1) for row, found in usual.items()},
-        "requests_proxy_busy": {row: round(found["busy"], 2) for row, found in usual.items()},
-        "different_requests_per_second": {
-            row: round(found["per_s"]) for row, found in varied.items()
-        },
+        "requests_per_second": figure(usual, "per_s"),
+        "latency_us": percentiles(usual),
+        "different_requests_per_second": figure(varied, "per_s"),
+        **merged(costs("request", usual), costs("different request", varied)),
     }
 
 
@@ -49,9 +42,7 @@ def load(
     bench: Bench, program: Program, requests: Path, *more: str, clients: int = _CLIENTS
 ) -> Figures:
     """Send the file's requests for a while; anything but good answers is an error."""
-    return costing(
-        program, partial(_wrk, bench, program.port, requests, *more, clients=clients), "done"
-    )
+    return costing(program, partial(_wrk, bench, program.port, requests, *more, clients=clients))
 
 
 def _wrk(bench: Bench, port: int, requests: Path, *more: str, clients: int) -> Figures:

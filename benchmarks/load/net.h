@@ -65,32 +65,51 @@ static inline void send_all(int fd, const char *data, size_t size) {
     }
 }
 
-/* Read one answer's head byte by byte, so that what follows stays in the socket; check its status. */
+/* Take one answer's head out of the socket, and nothing of what follows it; check its status. */
 static inline void expect_head(int fd, const char *status) {
     char head[8192];
-    size_t size = 0;
-    while (size < 4 || memcmp(head + size - 4, "\r\n\r\n", 4)) {
-        if (size + 1 >= sizeof head || recv(fd, head + size, 1, 0) != 1) die("no answer's head");
-        size++;
+    char *stop = NULL;
+    while (!stop) {
+        ssize_t size = recv(fd, head, sizeof head - 1, MSG_PEEK);
+        if (size <= 0) die("no answer");
+        head[size] = 0;
+        stop = strstr(head, "\r\n\r\n");
+        if (!stop && size == sizeof head - 1) die("an answer's head without an end");
     }
-    head[size] = 0;
+    stop[4] = 0;
+    if (recv(fd, head, (size_t)(stop + 4 - head), 0) < 0) die("recv");
     errno = 0;
     if (strncmp(head + 9, status, 3)) die(head);
 }
 
-/* A request's head is prepared by the caller, in a file: cookies have no place in arguments. */
-static inline char *read_file(const char *path, size_t *size) {
+/* Requests' heads are prepared by the caller, in a file: cookies have no place in arguments. */
+typedef struct {
+    char *text, *next;
+} Heads;
+
+static inline Heads read_heads(const char *path) {
     FILE *file = fopen(path, "rb");
-    if (!file) die(path);
     char *text = calloc(1, 1 << 20);
-    *size = fread(text, 1, (1 << 20) - 1, file);
+    if (!file || !fread(text, 1, (1 << 20) - 1, file)) die(path);
     fclose(file);
-    return text;
+    return (Heads){text, text};
+}
+
+/* Connect, send the next head of the file, which begins again at its end, and expect a status. */
+static inline int opened(int port, Heads *heads, const char *status) {
+    int fd = connected(port);
+    char *stop = strstr(heads->next, "\r\n\r\n") + 4;
+    send_all(fd, heads->next, (size_t)(stop - heads->next));
+    heads->next = *stop ? stop : heads->text;
+    if (status) expect_head(fd, status);
+    return fd;
 }
 
 static inline void watch(int epoll, int fd, uint32_t events) {
     struct epoll_event event = {.events = events, .data.fd = fd};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)) die("epoll_ctl");
 }
+
+static inline void never_wait(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 #endif

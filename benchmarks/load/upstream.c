@@ -47,18 +47,22 @@ static const char EVENT[] =
     "95\r\ndata: {\"type\":\"message.part.updated\",\"properties\":{\"at\":0000000000000000000,"
     "\"part\":{\"type\":\"text\",\"messageID\":\"msg_5f2c8e01dffe\"},\"delta\":\" word\"}}\n\n\r\n";
 
-static void end(int fd) {
-    for (int i = 0; i < feds; i++)
-        if (fed[i] == fd) fed[i--] = fed[--feds];
-    free(connections[fd]);
-    connections[fd] = NULL;
-    close(fd);
-}
-
+/* Every stream is fed as often, however many there are. */
 static void tick(void) {
     long each = feds ? 1000000000L / EVENTS_PER_SECOND / feds : 0;
     struct itimerspec every = {{0, each}, {0, each}};
     timerfd_settime(timer, 0, &every, NULL);
+}
+
+static void end(int fd) {
+    for (int i = 0; connections[fd]->state == FED && i < feds; i++)
+        if (fed[i] == fd) {
+            fed[i] = fed[--feds];
+            tick();
+        }
+    free(connections[fd]);
+    connections[fd] = NULL;
+    close(fd);
 }
 
 static void put(int fd, const char *data, size_t size) {
