@@ -71,6 +71,7 @@ class RawUpstream:
 
     def __init__(self, script: "Script") -> None:
         self._script = script
+        self.port = 0
         self.connections = 0
         self.received: list[bytearray] = []
         self._running: set[asyncio.Task[Any]] = set()
@@ -135,8 +136,8 @@ Script = Callable[[Recorded, asyncio.StreamWriter], Awaitable[None]]
 async def upstream(script: Script) -> AsyncIterator[tuple[RawUpstream, Pool]]:
     raw = RawUpstream(script)
     server = await asyncio.start_server(raw, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    pool = Pool("scripted", "127.0.0.1", port)
+    raw.port = server.sockets[0].getsockname()[1]
+    pool = Pool("scripted", "127.0.0.1", raw.port)
     try:
         yield raw, pool
     finally:
