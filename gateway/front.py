@@ -20,7 +20,7 @@ from gateway.forwarding import Forwarding
 from gateway.noticing import Noticing
 from gateway.origin import is_counted
 from gateway.parts import Parts
-from gateway.reading import Made, Reading
+from gateway.reading import Made, Reading, Readings
 from gateway.routing import (
     Ask,
     Hold,
@@ -70,8 +70,9 @@ class Front:
         self._authority = authority.lower().encode()
         self._start_timeout_s = parts.settings.start_timeout_s
         self._cookies = parts.cookies
-        self._via = Via(parts.settings.cookie_keys)
-        self._forwarding = Forwarding(parts.cookies, scheme.encode(), self._via)
+        via = Via(parts.settings.cookie_keys)
+        self._readings = Readings(via)
+        self._forwarding = Forwarding(parts.cookies, scheme.encode(), via)
         self._roster = parts.roster
         self._directory = parts.directory
         self._conversations = parts.conversations
@@ -86,8 +87,7 @@ class Front:
     def decide(self, head: RequestHead, client: Client) -> Decision:
         reading: Reading | None = head.fields.annex
         if reading is None:
-            reading = head.fields.annex = Reading(head.fields)
-            reading.looped = self._via.has_passed(head.fields)
+            reading = head.fields.annex = self._readings.read(head.fields)
         if reading.looped:
             return refusals.answer("loop_detected")
         path = head.path
@@ -105,9 +105,9 @@ class Front:
     # Reading the head
 
     def _identify(self, head: RequestHead, reading: Reading) -> Caller | None:
-        caller = identify(reading.presented, self._cookies, self._roster)
+        caller = identify(reading.sender.presented, self._cookies, self._roster)
         if caller is not None:
-            reading.recognise(caller, self._roster)
+            reading.sender.recognise(caller, self._roster)
         elif b"auth_token=" in head.target:
             presented = replace(reading.presented, auth_token=auth_token(head.query))
             caller = identify(presented, self._cookies, self._roster)
@@ -230,7 +230,7 @@ class Front:
         # What is added says the host, which an absolute target names instead of the fields.
         usual = head.host is head.fields.host and not question.upstream_failed
         if usual:
-            relay = question.reading.relay(caller, upstream, client.host)
+            relay = question.reading.sender.relay(caller, upstream, client.host)
         if relay is None:
             relay = self._forwarding.relay(
                 head,
@@ -241,7 +241,7 @@ class Front:
                 otherwise=partial(self._session_failed, caller, question.upstream_failed),
             )
             if usual:
-                question.reading.made = Made(relay, caller, upstream, client.host)
+                question.reading.sender.made = Made(relay, caller, upstream, client.host)
         target = without_auth_token(head.target)
         return relay if target is head.target else replace(relay, target=target)
 

@@ -1,8 +1,9 @@
-"""What one block of request fields says of its sender, and what was last made of it.
+"""What a block of request fields says of its sender, and what was last made of it.
 
-The wire keeps it with the block, so that a client which says the same of itself with every request
-is read once. Nothing here is believed longer than it is true: a caller is asked for again as soon
-as the roster no longer holds the very login and session. It decides nothing.
+The wire keeps a reading with the block, so that a client which says the same of itself with every
+request is read once; a block that is new in parts only (a length, an id) finds its sender by the
+credentials. Nothing here is believed longer than it is true: a caller is asked for again as soon as
+the roster no longer holds the very login and session. It decides nothing.
 """
 
 import time
@@ -11,8 +12,13 @@ from dataclasses import dataclass
 from gateway.credentials import Caller, Presented
 from gateway.roster import Login, Roster, Session
 from gateway.routing import Upstream
+from gateway.via import Via
 from gateway.wire.door import Relay
 from gateway.wire.fields import Fields
+from gateway.wire.head import RequestFields
+from gateway.wire.remembered import Remembered
+
+_MOST_SENDERS = 4096
 
 
 @dataclass(slots=True)
@@ -25,24 +31,23 @@ class Made:
     client_host: str
 
 
-class Reading:
-    __slots__ = ("_caller", "_login", "_session", "looped", "made", "page_load", "presented")
+class Sender:
+    """Whoever presents these credentials to this host, and the relay that was made for them."""
 
-    def __init__(self, fields: Fields) -> None:
-        authorizations = fields.noted(b"authorization")
+    __slots__ = ("_caller", "_login", "_session", "made", "presented")
+
+    def __init__(self, cookies: list[bytes], authorizations: list[bytes]) -> None:
         self.presented = Presented(
-            cookies=tuple(fields.noted(b"cookie")),
+            cookies=tuple(cookies),
             authorization=authorizations[0] if len(authorizations) == 1 else None,
         )
-        self.page_load = _is_page_load(fields)
-        self.looped = False
         self.made: Made | None = None
         self._caller: Caller | None = None
         self._login: Login | None = None
         self._session: Session | None = None
 
     def caller(self, roster: Roster) -> Caller | None:
-        """Return who was recognised by these fields before, if all that it rests on still holds."""
+        """Return who was recognised before, if all that it rests on still holds."""
         session, login = self._session, self._login
         if session is None or not roster.holds(session, login):
             return None
@@ -68,6 +73,32 @@ class Reading:
         ):
             return made.relay
         return None
+
+
+@dataclass(slots=True)
+class Reading:
+    """`looped` says that the request has come through this gateway before."""
+
+    sender: Sender
+    page_load: bool
+    looped: bool
+
+
+class Readings:
+    """Reads blocks of fields, and remembers their senders."""
+
+    def __init__(self, via: Via) -> None:
+        self._via = via
+        self._senders: Remembered[tuple[object, ...], Sender] = Remembered(_MOST_SENDERS)
+
+    def read(self, fields: RequestFields) -> Reading:
+        cookies, authorizations = fields.noted(b"cookie"), fields.noted(b"authorization")
+        key = (*cookies, None, *authorizations, fields.host, fields.minor)
+        sender = self._senders.get(key)
+        if sender is None:
+            sender = Sender(cookies, authorizations)
+            self._senders.keep(key, sender)
+        return Reading(sender, _is_page_load(fields), self._via.has_passed(fields))
 
 
 def _is_page_load(fields: Fields) -> bool:

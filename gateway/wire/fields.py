@@ -6,7 +6,10 @@ request needs. This module knows field lines; what a whole head may be is `head`
 """
 
 import re
+from functools import cached_property
 from typing import Final
+
+from gateway.wire.remembered import Remembered
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # SP, HTAB, VCHAR and obs-text; no CTL, so neither a bare CR, a bare LF nor a NUL (RFC 9110 §5.5).
@@ -30,8 +33,8 @@ _HOP_BY_HOP: Final = frozenset(
     ).split()
 )
 
-# What is remembered is bounded in number and size, since strangers choose it.
 _MOST_KNOWN = 4096
+_NO_MEMBERS: Final[frozenset[bytes]] = frozenset()
 _LONGEST_KNOWN = 512
 
 
@@ -50,8 +53,6 @@ class Line:
     Servers behind CGI-like interfaces take `X_Forwarded_For` for `X-Forwarded-For`.
     """
 
-    __slots__ = ("folded", "hop", "name", "noted", "text", "value")
-
     def __init__(self, text: bytes, name: bytes, value: bytes) -> None:
         self.text = text
         self.name = name.lower()
@@ -60,8 +61,14 @@ class Line:
         self.noted = self.name in _NOTED
         self.hop = self.name in _HOP_BY_HOP
 
+    @cached_property
+    def members(self) -> frozenset[bytes]:
+        """The lower-case members of a comma-separated list (RFC 9110 §5.6.1)."""
+        parts = (part.strip(b" \t").lower() for part in self.value.split(b","))
+        return frozenset(part for part in parts if part)
 
-_known: dict[bytes, Line] = {}
+
+_known: Remembered[bytes, Line] = Remembered(_MOST_KNOWN)
 
 
 def _judge(text: bytes, status: int) -> Line:
@@ -70,9 +77,7 @@ def _judge(text: bytes, status: int) -> Line:
         raise BadHead(status, "A header is not valid HTTP/1.1.")
     line = Line(text, match[1], match[2])
     if len(text) <= _LONGEST_KNOWN:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[text] = line
+        _known.keep(text, line)
     return line
 
 
@@ -96,7 +101,7 @@ class Fields:
     def __init__(self, block: bytes, minor: int, status: int) -> None:
         self.minor = minor
         self.lines: list[Line] = []
-        self._noted: dict[bytes, list[bytes]] = {}
+        self._noted: dict[bytes, list[Line]] = {}
         if block:
             self._read(block, status)
         self.chunked = False
@@ -112,14 +117,17 @@ class Fields:
 
     def noted(self, name: bytes) -> list[bytes]:
         """Return the values of a field that the rules look at, in order."""
-        return self._noted.get(name, [])
+        lines = self._noted.get(name)
+        return [line.value for line in lines] if lines else []
 
-    def tokens(self, name: bytes) -> set[bytes]:
-        """Return the lower-case members of a comma-separated list field (RFC 9110 §5.6.1)."""
-        values = self._noted.get(name)
-        if values is None:
-            return set()
-        return {token for v in values for t in v.split(b",") if (token := t.strip(b" \t").lower())}
+    def tokens(self, name: bytes) -> frozenset[bytes]:
+        """Return the lower-case members of a list field that may come in several lines."""
+        lines = self._noted.get(name)
+        if lines is None:
+            return _NO_MEMBERS
+        return (
+            lines[0].members if len(lines) == 1 else frozenset().union(*(x.members for x in lines))
+        )
 
     def _read(self, block: bytes, status: int) -> None:
         known, noted, lines = _known, self._noted, self.lines
@@ -128,9 +136,9 @@ class Fields:
             lines.append(line)
             if line.noted:
                 if line.name in noted:
-                    noted[line.name].append(line.value)
+                    noted[line.name].append(line)
                 else:
-                    noted[line.name] = [line.value]
+                    noted[line.name] = [line]
 
     def _framing(self, status: int) -> None:
         """Read `Content-Length` or `Transfer-Encoding`, never both (RFC 9112 §6.1, §6.3)."""
@@ -139,15 +147,15 @@ class Fields:
         if codings is not None:
             if self.minor == 0 or lengths is not None:
                 raise BadHead(status, "A message is framed by one header only.")
-            if len(codings) != 1 or codings[0].lower() != b"chunked":
+            if len(codings) != 1 or codings[0].value.lower() != b"chunked":
                 raise BadHead(
                     501 if status == 400 else status, "Only chunked transfer coding is known."
                 )
             self.chunked = True
         elif lengths is not None:
-            if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+            if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0].value):
                 raise BadHead(status, "Content-Length must be one number.")
-            self.length = int(lengths[0])
+            self.length = int(lengths[0].value)
 
     def passed_on(self, without: frozenset[bytes]) -> bytes:
         """Return the lines that travel on, framing excluded; remembered for the last `without`."""

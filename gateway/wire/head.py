@@ -8,10 +8,11 @@ stand behind us, because two parsers that read one head differently are how requ
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from gateway.wire.fields import TOKEN, BadHead, Fields, Line
 from gateway.wire.handshake import check_asked
+from gateway.wire.remembered import Remembered
 
 # A target has no fragment (RFC 9112 §3.2): whoever reads on behind it would cut it off.
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e\x80-\xff]++) HTTP/1\.([01])")
@@ -27,9 +28,6 @@ _LENGTH_LINE: Final = frozenset((b"content-length",))
 # Distinct blocks of fields that are remembered; strangers choose them, so they are bounded.
 _MOST_BLOCKS = 1024
 _LONGEST_BLOCK = 4096
-
-
-_Known = TypeVar("_Known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class RequestFields(Fields):
         return super().kept(without | _HOST_LINE)
 
     def _only_host(self) -> bytes:
-        hosts = self._noted.get(b"host", [])
+        hosts = self.noted(b"host")
         if len(hosts) > 1 or (self.minor == 1 and not hosts):
             raise BadHead(400, "A request needs exactly one Host header.")
         if hosts and hosts[0] and not _HOST.fullmatch(hosts[0]):
@@ -123,7 +121,7 @@ class RequestHead:
         """Return the values of a field that the rules look at, in order."""
         return self.fields.noted(name)
 
-    def tokens(self, name: bytes) -> set[bytes]:
+    def tokens(self, name: bytes) -> frozenset[bytes]:
         """Return the lower-case members of a comma-separated list field."""
         return self.fields.tokens(name)
 
@@ -212,8 +210,11 @@ class ResponseHead(Fields):
         return super().kept(without | _LENGTH_LINE if lengthless else without)
 
 
-_blocks: tuple[dict[bytes, RequestFields], dict[bytes, RequestFields]] = ({}, {})
-_answers: dict[bytes, ResponseHead] = {}
+_blocks: tuple[Remembered[bytes, RequestFields], ...] = (
+    Remembered(_MOST_BLOCKS),
+    Remembered(_MOST_BLOCKS),
+)
+_answers: Remembered[bytes, ResponseHead] = Remembered(_MOST_BLOCKS)
 
 
 def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
@@ -238,7 +239,8 @@ def _fields(block: bytes, minor: int) -> RequestFields:
     fields = blocks.get(block)
     if fields is None:
         fields = RequestFields(block, minor)
-        _remember(blocks, block, fields)
+        if len(block) <= _LONGEST_BLOCK:
+            blocks.keep(block, fields)
     return fields
 
 
@@ -248,16 +250,9 @@ def parse_response(head: bytes) -> ResponseHead:
     if known is not None:
         return known
     parsed = _parse_response(head)
-    if not parsed.sets_cookies:
-        _remember(_answers, head, parsed)
+    if not parsed.sets_cookies and len(head) <= _LONGEST_BLOCK:
+        _answers.keep(head, parsed)
     return parsed
-
-
-def _remember(known: dict[bytes, _Known], block: bytes, found: _Known) -> None:
-    if len(block) <= _LONGEST_BLOCK:
-        if len(known) >= _MOST_BLOCKS:
-            known.clear()
-        known[block] = found
 
 
 def _parse_response(head: bytes) -> ResponseHead:
