@@ -19,6 +19,7 @@ from gateway.errors import GatewayError
 
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _ID = re.compile(r"[0-9a-f]{32}")
+_TOKEN = re.compile(rb"[A-Za-z0-9_-]{43}")
 _SHORTEST_PASSWORD = 8
 _LONGEST_PASSWORD = 1024
 _HASHES_WAITING = 32  # a few seconds of work; who comes later would only wait in vain
@@ -88,6 +89,11 @@ def is_id(text: str) -> bool:
 def new_token() -> str:
     """A session's access token or a one-time link's: shown once, kept as its hash."""
     return secrets.token_urlsafe(32)
+
+
+def may_be_token(presented: bytes) -> bool:
+    """Whether this has the form of what `new_token` makes."""
+    return _TOKEN.fullmatch(presented) is not None
 
 
 def hash_token(token: str) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import time
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Literal
@@ -163,6 +164,14 @@ def _by_authorization(value: bytes | None, roster: Roster) -> Caller | None:
 def _by_token(token: bytes | None, roster: Roster, via: Via) -> Caller | None:
     session = session_of_token(token, roster) if token else None
     return Caller(session.user_id, None, session.id, via) if session else None
+
+
+def tokens(presented: Presented) -> Iterator[bytes]:
+    """Yield what is presented in the place of an access token, whether it is one or not."""
+    scheme, _, rest = (presented.authorization or b"").partition(b" ")
+    bearer = rest.strip() if scheme.lower() == b"bearer" else None
+    basic = rest.strip() if scheme.lower() == b"basic" else None
+    yield from filter(None, (bearer, basic_password(basic), basic_password(presented.auth_token)))
 
 
 def session_of_token(token: bytes, roster: Roster) -> Session | None:

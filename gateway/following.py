@@ -33,8 +33,9 @@ async def follow(parts: Parts) -> None:
     """Look at the store again and again until cancelled."""
     while True:
         await anyio.sleep(LOOK_EVERY_S)
+        # Shielded: a driver that is cancelled within a query may never let go of its connection.
         # The store has logged why it can't be read; a later look catches up.
-        with suppress(GatewayError):
+        with anyio.CancelScope(shield=True), suppress(GatewayError):
             await look(parts)
             await parts.removals.finish()
 

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from gateway import marks, opencode, refusals, streams
 from gateway.access_log import AccessLog
-from gateway.credentials import Caller, auth_token, identify, without_auth_token
+from gateway.credentials import Caller, Presented, auth_token, identify, without_auth_token
 from gateway.errors import GatewayError
 from gateway.forwarding import Forwarding
+from gateway.lookups import Lookups, Named
 from gateway.noticing import Noticing
 from gateway.origin import is_counted
 from gateway.parts import Parts
@@ -78,6 +79,7 @@ class Front:
         self._conversations = parts.conversations
         self._metrics = parts.metrics
         self._shared = parts.shared
+        self._lookups = Lookups(parts, tasks)
         self._noticing = Noticing(parts.changes, parts.conversations, tasks)
         self.log = AccessLog(parts.metrics)
         self.finished = self.log.finished
@@ -92,6 +94,10 @@ class Front:
             return refusals.answer("loop_detected")
         path = head.path
         caller = reading.caller(self._roster) or self._identify(head, reading)
+        if caller is None or caller.session_id is None:
+            missing = self._lookups.missing(_presented(head, reading), caller)
+            if missing is not None:
+                return Wait(partial(self._look_up, missing, head, client))
         if caller is not None and not is_counted(caller.via, head, self._authority):
             return refusals.answer("cross_site")
         if is_own(path):
@@ -109,9 +115,16 @@ class Front:
         if caller is not None:
             reading.sender.recognise(caller, self._roster)
         elif b"auth_token=" in head.target:
-            presented = replace(reading.presented, auth_token=auth_token(head.query))
-            caller = identify(presented, self._cookies, self._roster)
+            caller = identify(_presented(head, reading), self._cookies, self._roster)
         return caller
+
+    async def _look_up(self, missing: Named, head: RequestHead, client: Client) -> Decision:
+        """Ask the store for what nobody here knows, then decide anew."""
+        try:
+            await self._lookups.find(missing)
+        except GatewayError as error:
+            return refusals.of_error(error)
+        return self.decide(head, client)
 
     def _ask(self, head: RequestHead, path: bytes, caller: Caller | None, reading: Reading) -> Ask:
         navigation = reading.page_load and head.method == b"GET"
@@ -314,6 +327,12 @@ def is_own(path: bytes) -> bool:
         path.startswith(root) and (len(path) == len(root) or path[len(root)] == 0x2F)
         for root in _OWN_ROOTS
     )
+
+
+def _presented(head: RequestHead, reading: Reading) -> Presented:
+    if b"auth_token=" not in head.target:
+        return reading.presented
+    return replace(reading.presented, auth_token=auth_token(head.query))
 
 
 def _wait(question: Question, work: Callable[[], Awaitable[Decision]]) -> Wait:
