@@ -24,6 +24,7 @@ def passed(*lines: bytes) -> bool:
     return Via(KEYS).has_passed(parse_request(raw + b"\r\n", HeadLimits()).fields)
 
 
+@pytest.mark.behaviour(19)
 @pytest.mark.parametrize("minor", [0, 1])
 def test_line_names_the_version_that_the_client_spoke(minor: int) -> None:
     assert Via(KEYS).line(minor) == b"Via: 1.%d %b\r\n" % (minor, OURS)
@@ -33,6 +34,7 @@ def test_another_deployment_has_another_name() -> None:
     assert Via((b"other" * 8,)).line(1) != Via(KEYS).line(1)
 
 
+@pytest.mark.behaviour(19)
 @pytest.mark.parametrize(
     "lines",
     [
@@ -45,6 +47,7 @@ def test_request_that_names_us_has_passed(lines: tuple[bytes, ...]) -> None:
     assert passed(*lines)
 
 
+@pytest.mark.behaviour(19)
 @pytest.mark.parametrize(
     "lines", [(), (b"1.1 p.example",), (b"1.1 opencode-gateway-000000000000",)]
 )
@@ -52,6 +55,7 @@ def test_request_that_names_others_has_not(lines: tuple[bytes, ...]) -> None:
     assert not passed(*lines)
 
 
+@pytest.mark.behaviour(19)
 async def test_upstream_is_told_behind_those_before_us(gw: Gateway) -> None:
     _, headers, _ = await gw.ask("/session", Via="1.0 p.example")
 
@@ -61,6 +65,7 @@ async def test_upstream_is_told_behind_those_before_us(gw: Gateway) -> None:
     assert "via" not in headers
 
 
+@pytest.mark.behaviour(19)
 async def test_request_that_comes_back_is_refused_and_asks_no_upstream(gw: Gateway) -> None:
     await gw.ask("/session")
     (own,) = vias(gw)

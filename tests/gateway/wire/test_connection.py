@@ -313,6 +313,7 @@ async def test_held_request_keeps_its_body_for_the_upstream() -> None:
         assert await reader.until(b"ok") == OK
 
 
+@pytest.mark.behaviour(37)
 async def test_body_that_comes_before_its_time_is_bounded() -> None:
     slow = Slow(Answer(200, b""))
     async with relaying(plays(OK)) as served, client(served.port) as (_, writer):

@@ -280,6 +280,7 @@ def test_http_1_0_has_no_transfer_coding() -> None:
     assert refused(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n") == 400
 
 
+@pytest.mark.behaviour(35)
 @pytest.mark.parametrize("line", [b"Transfer-Encoding: chunked", b"transfer-encoding:\tChunKed "])
 def test_chunked_is_known_in_any_case(line: bytes) -> None:
     head = request(line)
@@ -289,6 +290,7 @@ def test_chunked_is_known_in_any_case(line: bytes) -> None:
     assert head.for_upstream(b"/", NOTHING, b"").endswith(b"\r\nTransfer-Encoding: chunked\r\n\r\n")
 
 
+@pytest.mark.behaviour(35)
 def test_length_stays_a_length() -> None:
     head = request(b"Content-Length: 5")
 
@@ -296,13 +298,14 @@ def test_length_stays_a_length() -> None:
     assert b"\r\nContent-Length: 5\r\n" in head.for_upstream(b"/", NOTHING, b"")
 
 
-@pytest.mark.behaviour(16)
+@pytest.mark.behaviour(16, 35)
 def test_bodyless_stays_bodyless() -> None:
     sent = request().for_upstream(b"/x", NOTHING, b"")
 
     assert sent == b"GET /x HTTP/1.1\r\nHost: gw.example\r\n\r\n"
 
 
+@pytest.mark.behaviour(54)
 @pytest.mark.parametrize("line", [b"Content-Length: 5, 5", b"Transfer-Encoding: gzip, chunked"])
 def test_bad_framing_of_a_response_is_the_upstreams_fault(line: bytes) -> None:
     with pytest.raises(BadHead) as caught:
@@ -492,6 +495,7 @@ def test_status_line_travels_as_it_came(first: bytes) -> None:
     assert response(b"A: 1", first=first).for_client(b"") == first + b"\r\nA: 1\r\n\r\n"
 
 
+@pytest.mark.behaviour(56, 57)
 @pytest.mark.parametrize(
     "head",
     [
@@ -532,6 +536,7 @@ def test_hidden_field_does_not_pass_however_it_is_spelled() -> None:
     )
 
 
+@pytest.mark.behaviour(44)
 @pytest.mark.parametrize("first", [b"HTTP/1.1 103 Early", b"HTTP/1.1 204 None", b"HTTP/1.1 101 S"])
 def test_length_is_left_out_where_no_body_can_follow(first: bytes) -> None:
     sent = response(b"Content-Length: 5", first=first).for_client(b"")
@@ -539,6 +544,7 @@ def test_length_is_left_out_where_no_body_can_follow(first: bytes) -> None:
     assert sent == first + b"\r\n\r\n"
 
 
+@pytest.mark.behaviour(44)
 def test_304_keeps_the_length_of_what_was_not_sent() -> None:
     sent = response(b"Content-Length: 5", first=b"HTTP/1.1 304 Same").for_client(b"")
 

@@ -159,6 +159,7 @@ async def test_body_that_nobody_takes_is_not_read() -> None:
         assert (await reader.head()).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+@pytest.mark.behaviour(40)
 async def test_continue_is_sent_when_the_body_is_first_wanted() -> None:
     async with own(echo) as served, client(served.port) as (reader, writer):
         writer.write(UPLOAD + b"Expect: 100-Continue\r\n\r\n")
@@ -173,6 +174,7 @@ async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
     await say(send, b"no")
 
 
+@pytest.mark.behaviour(40)
 @pytest.mark.parametrize(
     ("app", "request_bytes"),
     [

@@ -50,6 +50,7 @@ async def test_door_edits_the_head() -> None:
         )
 
 
+@pytest.mark.behaviour(34)
 async def test_body_with_a_length_arrives_piece_by_piece() -> None:
     first_came = asyncio.Event()
 
@@ -103,6 +104,7 @@ async def test_body_of_an_ignored_upgrade_is_delivered() -> None:
         )
 
 
+@pytest.mark.behaviour(40)
 async def test_expectation_is_the_upstreams_to_meet() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         head = await reader.head()
@@ -121,6 +123,7 @@ async def test_expectation_is_the_upstreams_to_meet() -> None:
         assert await reader.until(b"ok") == OK
 
 
+@pytest.mark.behaviour(40)
 async def test_refused_expectation_is_answered_without_a_continue() -> None:
     refusal = b"HTTP/1.1 413 Too much\r\nContent-Length: 2\r\n\r\nno"
     async with relaying(plays(refusal)) as served:
@@ -132,6 +135,7 @@ async def test_refused_expectation_is_answered_without_a_continue() -> None:
         assert answer == refusal
 
 
+@pytest.mark.behaviour(38)
 async def test_early_answer_is_relayed_while_the_client_still_uploads() -> None:
     refusal = b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno"
     async with relaying(plays(refusal)) as served, client(served.port) as (reader, writer):
@@ -143,6 +147,7 @@ async def test_early_answer_is_relayed_while_the_client_still_uploads() -> None:
         assert len(served.door.heads) == 1
 
 
+@pytest.mark.behaviour(39)
 async def test_echo_of_a_body_still_being_sent_is_full_duplex() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.head()
@@ -164,6 +169,7 @@ async def test_echo_of_a_body_still_being_sent_is_full_duplex() -> None:
 # The response
 
 
+@pytest.mark.behaviour(41, 58)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -210,6 +216,7 @@ async def test_chunked_answer_keeps_its_chunks_and_loses_its_trailers() -> None:
     )
 
 
+@pytest.mark.behaviour(45, 46)
 async def test_head_arrives_before_the_first_byte_and_each_byte_before_the_next() -> None:
     go_on = asyncio.Event()
 
@@ -231,6 +238,7 @@ async def test_head_arrives_before_the_first_byte_and_each_byte_before_the_next(
             assert await reader.exactly(6) == event
 
 
+@pytest.mark.behaviour(50)
 async def test_body_that_ends_with_its_connection_becomes_chunked() -> None:
     answer = await through(b"HTTP/1.1 200 OK\r\n\r\nall of it")
 
@@ -240,10 +248,12 @@ async def test_body_that_ends_with_its_connection_becomes_chunked() -> None:
     )
 
 
+@pytest.mark.behaviour(50)
 async def test_empty_body_that_ends_with_its_connection_ends() -> None:
     assert (await through(b"HTTP/1.0 200 OK\r\n\r\n")).endswith(b"\r\n\r\n0\r\n\r\n")
 
 
+@pytest.mark.behaviour(43)
 async def test_answer_to_head_has_a_length_and_no_body() -> None:
     async with relaying(plays(OK)) as served, client(served.port) as (reader, writer):
         for _ in range(2):
@@ -254,6 +264,7 @@ async def test_answer_to_head_has_a_length_and_no_body() -> None:
         assert served.raw.connections == 2, "the body that came all the same ends a connection"
 
 
+@pytest.mark.behaviour(44)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -265,6 +276,7 @@ async def test_204_announces_no_body(answer: bytes) -> None:
     assert await through(answer) == b"HTTP/1.1 204 Empty\r\nConnection: close\r\n\r\n"
 
 
+@pytest.mark.behaviour(44)
 async def test_304_with_a_length_keeps_both_connections() -> None:
     same = b"HTTP/1.1 304 Same\r\nContent-Length: 9\r\n\r\n"
     async with relaying(plays(same)) as served, client(served.port) as (reader, writer):
@@ -275,6 +287,7 @@ async def test_304_with_a_length_keeps_both_connections() -> None:
         assert served.raw.connections == 1
 
 
+@pytest.mark.behaviour(42)
 async def test_interim_answers_go_before_the_final_one() -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n"
     answer = await through(hints + b"Set-Cookie: ours=1\r\n\r\n" + hints + b"\r\n" + OK)
@@ -287,6 +300,7 @@ async def test_interim_answers_go_before_the_final_one() -> None:
 # HTTP/1.0 clients
 
 
+@pytest.mark.behaviour(42)
 async def test_interim_answers_without_end_are_refused() -> None:
     answer = await through(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000 + OK)
 
@@ -358,6 +372,7 @@ async def test_upstream_connection_is_used_again(answer: bytes) -> None:
         assert served.raw.connections == 1
 
 
+@pytest.mark.behaviour(55)
 @pytest.mark.parametrize(
     "answer",
     [

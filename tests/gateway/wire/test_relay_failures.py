@@ -60,6 +60,7 @@ class Departure:
 # The upstream dies
 
 
+@pytest.mark.behaviour(51, 52, 53)
 @pytest.mark.parametrize(
     ("answer", "passed"),
     [
@@ -78,6 +79,7 @@ async def test_death_amid_the_body_is_visible_as_truncation(answer: bytes, passe
         assert (await served.ended()).trouble == "upstream gone"
 
 
+@pytest.mark.behaviour(52)
 async def test_reset_amid_a_body_without_a_length_is_no_end() -> None:
     go_on = asyncio.Event()
 
@@ -95,7 +97,7 @@ async def test_reset_amid_a_body_without_a_length_is_no_end() -> None:
         assert await reader.rest() == b""
 
 
-@pytest.mark.behaviour(10)
+@pytest.mark.behaviour(10, 52)
 async def test_http_1_0_client_sees_truncation_as_a_reset() -> None:
     go_on = asyncio.Event()
 
@@ -113,6 +115,7 @@ async def test_http_1_0_client_sees_truncation_as_a_reset() -> None:
             await reader.rest()
 
 
+@pytest.mark.behaviour(54, 56, 57)
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -145,6 +148,7 @@ async def test_client_stays_connected_after_a_failure() -> None:
             await reader.until(b"closed")
 
 
+@pytest.mark.behaviour(52)
 async def test_broken_chunk_of_the_upstream_is_visible_as_truncation() -> None:
     async with relaying(plays_once(STREAM + b"4\r\ngood\r\nxx\r\n")) as served:
         got = await ask(served.port, GET)
@@ -212,6 +216,7 @@ async def test_client_that_leaves_without_reading_on_has_left_at_once() -> None:
             await left.wait()
 
 
+@pytest.mark.behaviour(36)
 @pytest.mark.parametrize(
     "upload",
     [
@@ -370,6 +375,7 @@ async def test_answered_in_part_is_not_stale() -> None:
         assert b"HTTP/1.1 502 " in await reader.until(b"closed")
 
 
+@pytest.mark.behaviour(55)
 async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.head()
@@ -485,6 +491,7 @@ async def test_second_decision_gets_the_whole_request(framing: str) -> None:
 # Whoever is slow
 
 
+@pytest.mark.behaviour(60)
 async def test_slow_reader_stops_the_upstream_and_is_served_on_afterwards() -> None:
     blocked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -504,6 +511,7 @@ async def test_slow_reader_stops_the_upstream_and_is_served_on_afterwards() -> N
         assert (await reader.rest()).endswith(b"the end\r\n0\r\n\r\n")
 
 
+@pytest.mark.behaviour(37)
 async def test_slow_upstream_stops_the_client_and_is_sent_the_rest_afterwards() -> None:
     go_on, size = asyncio.Event(), 64 * 1024 * 1024
 
@@ -529,6 +537,7 @@ async def test_slow_upstream_stops_the_client_and_is_sent_the_rest_afterwards() 
         await reader.until(b"ok")
 
 
+@pytest.mark.behaviour(60)
 async def test_answers_that_nobody_reads_stop_further_requests() -> None:
     stalled = asyncio.Event()
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + BLOCK
