@@ -53,6 +53,9 @@ def deployed(folder: Path, cores: Cores, upstream: int, sessions: int) -> Iterat
         "STATE": str(folder / "state"),
         "ORCHESTRATOR_URL": f"http://127.0.0.1:{port}",
         "LOG_LEVEL": "INFO",
+        # All load comes from one address, in one session.
+        "MAX_CONNECTIONS_PER_ADDRESS": "100000",
+        "MAX_CONNECTIONS_PER_SESSION": "100000",
     }
     named = asyncio.run(_furnish(environ, sessions))
     told = folder / "sessions.json"

@@ -4,6 +4,7 @@
 `serve_config` puts our connection class under uvicorn. No part is made anywhere else.
 """
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -35,7 +36,9 @@ from gateway.settings import Settings, Shared
 from gateway.store import Store
 from gateway.streams import Streams
 from gateway.wire.connection import ClientConnection, Wiring
+from gateway.wire.head import HeadLimits
 from gateway.wire.live import Live
+from gateway.wire.quota import Quota
 from gateway.wire.tasks import Tasks
 from gateway.wire.upstream import Pool
 from gateway.workers.bus import Bus
@@ -49,11 +52,20 @@ def create_app(settings: Settings, bus: Bus | None = None) -> Starlette:
 
     `bus` leads to the other workers, where there are any.
     """
-    tasks, live = Tasks(), Live()
+    limits = settings.limits
+    tasks, live = Tasks(), Live(limits.connections_per_session)
     together = _parts(settings, tasks, Streams(live), bus)
     client = together.directory.client
     front = Front(together, tasks)
-    wiring = Wiring(door=front, tasks=tasks, live=live)
+    wiring = Wiring(
+        door=front,
+        tasks=tasks,
+        live=live,
+        limits=HeadLimits(limits.head_bytes, limits.target_bytes, limits.headers),
+        addresses=Quota(limits.connections_per_address),
+        body_bytes=limits.body_bytes or sys.maxsize,
+        early_bytes=limits.pipelined_bytes,
+    )
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

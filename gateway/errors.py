@@ -52,6 +52,7 @@ STATUS = {
     "not_on_shared": 503,
     "orchestrator_unavailable": 503,
     "storage_unavailable": 503,
+    "too_many_connections": 503,
     "start_timeout": 504,
     "upstream_timeout": 504,
     "version_not_supported": 505,

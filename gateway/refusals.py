@@ -41,10 +41,12 @@ _RETRY_S = 5.0
 _WIRE_CODES = {
     400: "bad_request",
     408: "request_timeout",
+    413: "body_too_large",
     414: "target_too_long",
     431: "head_too_large",
     500: "internal_error",
     501: "not_implemented",
+    503: "too_many_connections",
     505: "version_not_supported",
 }
 _FAILED = {
@@ -82,7 +84,8 @@ def no_answer(failure: Failure, mark: bytes) -> Answer:
 
 def of_wire(status: int, sentence: str) -> Answer:
     code = _WIRE_CODES.get(status, "bad_request")
-    return of_error(GatewayError(code, sentence))
+    known = {"retry_after_s": _RETRY_S} if status == 503 else {}
+    return of_error(GatewayError(code, sentence, **known))
 
 
 def redirect(path: str, wanted: bytes) -> Answer:

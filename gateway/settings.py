@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from cryptography.fernet import Fernet
 
 from gateway.keys import read_or_make
+from gateway.limits import Limits, load_limits
 
 DEFAULT_IMAGE = "opencode-gateway-agent:1.18.33"
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -54,6 +55,7 @@ class Settings:
     start_timeout_s: float
     workers: int
     agent_images: tuple[str, ...]
+    limits: Limits
     log_level: str
     cookie_keys: tuple[bytes, ...] = field(repr=False)
     token_keys: tuple[bytes, ...] = field(repr=False)
@@ -82,6 +84,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         start_timeout_s=_seconds(values, "START_TIMEOUT_S", 60.0),
         workers=_workers(values),
         agent_images=_agent_images(values),
+        limits=_limits(values),
         log_level=_log_level(values),
         cookie_keys=_cookie_keys(state),
         token_keys=_token_keys(state),
@@ -171,6 +174,13 @@ def _agent_images(values: Mapping[str, str]) -> tuple[str, ...]:
     if not images or any(name.split() != [name] or not name.isprintable() for name in images):
         raise SettingsError(f"AGENT_IMAGES must be image names with commas between, not {text!r}.")
     return images
+
+
+def _limits(values: Mapping[str, str]) -> Limits:
+    try:
+        return load_limits(values)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _log_level(values: Mapping[str, str]) -> str:

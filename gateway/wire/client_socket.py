@@ -12,7 +12,6 @@ from typing import cast
 
 from gateway.wire.deadlines import Deadlines
 
-_EARLY_BYTES = 64 * 1024
 _LINGER_S = 2.0
 # How long a client may take over the last bytes in our buffers, once nothing follows them.
 _FLUSH_S = 60.0
@@ -24,12 +23,15 @@ class ClientSocket(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, deadlines: Deadlines, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, deadlines: Deadlines, loop: asyncio.AbstractEventLoop, early_bytes: int
+    ) -> None:
         self.deadline: float | None = None
         self.clogged = False
         self._deadlines = deadlines
         self._loop = loop
         self._early = b""
+        self._early_bytes = early_bytes
         self._holding = False
         self._lost = False
         self._on_bytes: Callable[[bytes], None] = self._keep_bytes
@@ -78,7 +80,7 @@ class ClientSocket(asyncio.Protocol):
     def _keep_bytes(self, data: bytes) -> None:
         """Keep what came before its time, up to a bound; beyond it the sender waits."""
         self._early += data
-        if len(self._early) > _EARLY_BYTES:
+        if len(self._early) > self._early_bytes:
             self.hold_reading(True)
 
     def _take_early(self) -> bytes:

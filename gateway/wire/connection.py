@@ -6,6 +6,7 @@ socket's own. It knows no path, cookie or upstream; all of that is behind the `D
 
 import asyncio
 import logging
+import sys
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, cast
@@ -19,11 +20,12 @@ from gateway.wire.deadlines import Deadlines
 from gateway.wire.delivery import answered
 from gateway.wire.door import Answer, Client, Decision, Door, Local, Outcome, Relay, Wait
 from gateway.wire.fields import BadHead
-from gateway.wire.framing import NO_BODY, BadFraming, Body, request_body
+from gateway.wire.framing import NO_BODY, BadFraming, Body, BodyTooLarge, request_body
 from gateway.wire.head import HeadLimits, RequestHead, parse_request
 from gateway.wire.head_buffer import HeadBuffer
 from gateway.wire.live import Live
 from gateway.wire.local import App, LocalExchange
+from gateway.wire.quota import Quota
 from gateway.wire.relay import Exchange
 from gateway.wire.talk import Talk
 from gateway.wire.tasks import Tasks
@@ -34,13 +36,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What all connections of a gateway share. Times in seconds."""
+    """What all connections of a gateway share. Times in seconds.
+
+    `addresses` counts connections by their peer's; a relayed request's body has at most
+    `body_bytes`; of what a client sends ahead of its turn, `early_bytes` are read.
+    """
 
     door: Door
     tasks: Tasks = field(default_factory=Tasks)
     live: Live = field(default_factory=Live)
     deadlines: Deadlines = field(default_factory=Deadlines)
     limits: HeadLimits = field(default_factory=HeadLimits)
+    addresses: Quota = field(default_factory=Quota)
+    body_bytes: int = sys.maxsize
+    early_bytes: int = 64 * 1024
     head_s: float = 10.0
     idle_s: float = 75.0
     own_body_s: float = 30.0
@@ -51,7 +60,7 @@ class ClientConnection(ClientSocket):
         self, wiring: Wiring, config: Config, server_state: ServerState, app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(wiring.deadlines, _loop or asyncio.get_running_loop())
+        super().__init__(wiring.deadlines, _loop or asyncio.get_running_loop(), wiring.early_bytes)
         if not config.loaded:
             config.load()
         self._wiring = wiring
@@ -77,6 +86,9 @@ class ClientConnection(ClientSocket):
         self._client = Client(host, port)
         self._connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
         self.deadline = self._loop.time() + self._wiring.head_s
+        self._counted = self._wiring.addresses.take(host)
+        if not self._counted:
+            self._refuse(BadHead(503, "Too many connections are open from this address."))
 
     def eof_received(self) -> bool:
         if self._talk is None:
@@ -92,6 +104,8 @@ class ClientConnection(ClientSocket):
         super().connection_lost(exc)
         self._connections.discard(self)
         self._wiring.live.leave(self._held_under, self)
+        if self._counted:
+            self._wiring.addresses.give(self._client.host)
         if self._waiting is not None:
             self._waiting.cancel("the client has gone")
         if self._talk is not None:
@@ -170,8 +184,8 @@ class ClientConnection(ClientSocket):
         if isinstance(decision, Relay):
             self._relay(decision)
         elif isinstance(decision, Wait):
-            self._hold(decision.held_under)
-            self._waiting = self._wiring.tasks.start(self._wait(decision), "decide")
+            if self._find_room(decision.held_under):
+                self._waiting = self._wiring.tasks.start(self._wait(decision), "decide")
         elif isinstance(decision, Local):
             self._local(decision)
         else:
@@ -180,8 +194,13 @@ class ClientConnection(ClientSocket):
     def _relay(self, relay: Relay) -> None:
         assert self._head is not None
         assert self._outcome is not None
-        self._body = request_body(self._head, decode=False)
-        self._hold(relay.held_under)
+        if relay.held_under is not self._held_under and not self._find_room(relay.held_under):
+            return
+        if self._head.has_body:
+            if (self._head.length or 0) > self._wiring.body_bytes:
+                self._answer(self._wiring.door.refuse(413, BodyTooLarge.sentence))
+                return
+            self._body = request_body(self._head, decode=False, most=self._wiring.body_bytes)
         exchange = Exchange(self, self._head, relay, self._outcome, self._wiring.tasks)
         self._talk = exchange
         exchange.begin()
@@ -214,6 +233,14 @@ class ClientConnection(ClientSocket):
             self._wiring.live.leave(self._held_under, self)
             self._wiring.live.enter(keys, self)
             self._held_under = keys
+
+    def _find_room(self, keys: tuple[str, ...]) -> bool:
+        """Be held under these keys, unless too many are: then that is the answer."""
+        if self._wiring.live.has_room(keys, self):
+            self._hold(keys)
+            return True
+        self._answer(self._wiring.door.refuse(503, "Too many connections use this session."))
+        return False
 
     # What a talk asks of us
 
@@ -323,7 +350,7 @@ class ClientConnection(ClientSocket):
         self._outcome.trouble = str(bad)
         self._talk.abandon()
         if self._outcome.first_byte is None:
-            self._answer(self._wiring.door.refuse(400, str(bad)))
+            self._answer(self._wiring.door.refuse(bad.status, str(bad)))
         else:
             self.truncated(abort=True)
 

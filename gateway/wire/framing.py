@@ -6,6 +6,7 @@ on them, and trailers that nobody asked for. Nothing here knows a socket.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,7 +19,19 @@ _LONGEST_TRAILERS = 16 * 1024
 
 
 class BadFraming(Exception):
-    """The sender broke the body's grammar; what was passed on so far must not be completed."""
+    """The sender broke the body's grammar; what was passed on so far must not be completed.
+
+    `status` is what a client is told, where it was the client and can still be told.
+    """
+
+    status = 400
+
+
+class BodyTooLarge(BadFraming):
+    """More has been announced than is passed on."""
+
+    status = 413
+    sentence = "The request's body is larger than this gateway passes on."
 
 
 class Body(Protocol):
@@ -72,15 +85,23 @@ class Chunked:
     """A chunked body (RFC 9112 §7.1); with `decode`, only the payload is passed on.
 
     A line is held back until it is whole and valid: no half of a bad chunk size reaches the peer.
-    `passes` says by its name which trailer travels on; without it none does.
+    `passes` says by its name which trailer travels on; without it none does. A chunk with which
+    the payload has more than `most` bytes is refused as soon as its size is read.
     """
 
-    __slots__ = ("_decode", "_held", "_kept", "_left", "_passes", "_state", "_trailers", "done")
+    __slots__ = (
+        "_decode", "_held", "_kept", "_left", "_passes", "_room", "_state", "_trailers", "done",
+    )  # fmt: skip
 
     def __init__(
-        self, *, decode: bool = False, passes: Callable[[bytes], bool] | None = None
+        self,
+        *,
+        decode: bool = False,
+        passes: Callable[[bytes], bool] | None = None,
+        most: int = sys.maxsize,
     ) -> None:
         self.done = False
+        self._room = most
         self._decode = decode
         self._passes = passes
         self._held = b""
@@ -111,6 +132,9 @@ class Chunked:
         if match is None:
             raise BadFraming("A chunk's size is not a hexadecimal number.")
         self._left = int(match[1], 16)
+        self._room -= self._left
+        if self._room < 0:
+            raise BodyTooLarge(BodyTooLarge.sentence)
         if self._left == 0:
             self._state = self._trailer
         else:
@@ -160,13 +184,13 @@ class Chunked:
         return end + 2
 
 
-def request_body(head: RequestHead, *, decode: bool) -> Body:
+def request_body(head: RequestHead, *, decode: bool, most: int = sys.maxsize) -> Body:
     """Return the reader of a request's body, which passes no trailer on (RFC 9110 §6.5.1).
 
     The servers behind us may merge them into headers that we have judged without them.
     """
     if head.chunked:
-        return Chunked(decode=decode)
+        return Chunked(decode=decode, most=most)
     return Length(head.length) if head.length else NO_BODY
 
 

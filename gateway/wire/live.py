@@ -3,6 +3,7 @@
 The keys are somebody else's words (a login, a session); here they are only equal or not.
 """
 
+import sys
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -12,8 +13,19 @@ class Revocable(Protocol):
 
 
 class Live:
-    def __init__(self) -> None:
+    """`most` connections have room under one key; nought means that all have."""
+
+    def __init__(self, most: int = 0) -> None:
+        self._most = most or sys.maxsize
         self._held: dict[str, set[Revocable]] = {}
+
+    def has_room(self, keys: Iterable[str], connection: Revocable) -> bool:
+        """Whether a connection may enter; one that is held already has its room."""
+        for key in keys:
+            held = self._held.get(key, ())
+            if len(held) >= self._most and connection not in held:
+                return False
+        return True
 
     def enter(self, keys: Iterable[str], connection: Revocable) -> None:
         for key in keys:

@@ -192,7 +192,9 @@ def parsed(head: bytes, body: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 @asynccontextmanager
-async def gateway(state: Path, *, shared: bool = True) -> AsyncIterator[Gateway]:
+async def gateway(
+    state: Path, *, shared: bool = True, **settings_too: str
+) -> AsyncIterator[Gateway]:
     async with AsyncExitStack() as stack:
         orchestrator = ScriptedOrchestrator()
         container, common = RawOpenCode(ok(b'"container"')), RawOpenCode(ok(b'"shared"'))
@@ -207,6 +209,7 @@ async def gateway(state: Path, *, shared: bool = True) -> AsyncIterator[Gateway]
             "ORCHESTRATOR_URL": f"http://127.0.0.1:{port}",
             "SERVICE_SECRET": _SECRET,
             "START_TIMEOUT_S": "5",
+            **settings_too,
         }
         if shared:
             environ |= {"SHARED_URL": f"http://127.0.0.1:{common.port}", "SHARED_PASSWORD": "all"}
