@@ -12,7 +12,15 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import event_streams, growth, idle_streams, messages, small_requests, transfers
+from benchmarks import (
+    event_streams,
+    growth,
+    idle_streams,
+    messages,
+    small_requests,
+    transfers,
+    workers,
+)
 from benchmarks.bench import Bench, standing
 from benchmarks.cores import share_out
 from benchmarks.rounds import Results, merged
@@ -27,6 +35,7 @@ _MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
     "idle": idle_streams.measure,
     "clients": growth.with_clients,
     "sessions": growth.with_sessions,
+    "workers": workers.measure,
 }
 
 

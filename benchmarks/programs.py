@@ -43,11 +43,14 @@ class Program:
         """Return what is its own of memory: pages shared by n processes count an nth (PSS)."""
         return sum(_field(pid, "smaps_rollup", "Pss:") for pid in family(self.process.pid))
 
-    def resident_kib(self) -> int:
-        return sum(_field(pid, "status", "VmRSS:") for pid in family(self.process.pid))
+    def forget_peak(self) -> int:
+        """Count the peak anew from here; return what its processes hold now, in KiB."""
+        for pid in family(self.process.pid):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets VmHWM
+        return self.peak_kib()
 
     def peak_kib(self) -> int:
-        """Return the most that its processes ever held in memory."""
+        """Return the most that its processes held in memory at any moment."""
         return sum(_field(pid, "status", "VmHWM:") for pid in family(self.process.pid))
 
 

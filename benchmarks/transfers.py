@@ -17,7 +17,7 @@ _PATH = "/bench/bytes"
 
 
 def measure(bench: Bench, rounds: int) -> Results:
-    before = {row: program.resident_kib() for row, program in bench.rows.items()}
+    before = {row: program.forget_peak() for row, program in bench.rows.items()}
     down = _measure(bench, rounds, "download", heads.get(_PATH, bench.deployment.cookies[0]))
     up = _measure(bench, rounds, "upload", heads.upload(_PATH, bench.deployment.cookies[0], BYTES))
     growth = {
