@@ -19,6 +19,7 @@ from gateway import administration
 from gateway.cli import logs
 from gateway.cli.deployment import orchestrator_config
 from gateway.cli.environment import environment
+from gateway.cli.open_files import allow_most
 from gateway.cli.serving import bind, bind_each, serving
 from gateway.store import Store
 from gateway.workers.crew import Crew
@@ -55,6 +56,7 @@ def _gateway(arguments: Namespace) -> None:
         environ["WORKERS"] = arguments.workers
     settings = gateway.settings.load_settings(environ)
     logs.set_up(settings.log_level)
+    allow_most()
     _run(partial(_serve_gateway if settings.workers == 1 else _serve_by_workers, settings))
 
 

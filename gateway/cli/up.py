@@ -11,6 +11,7 @@ import anyio
 from gateway import administration
 from gateway.cli.deployment import Deployment, SharedEnviron, deployed
 from gateway.cli.environment import environment
+from gateway.cli.open_files import allow_most
 from gateway.roster import User
 
 # What must live as long as the deployment does is held by the context that yields the link.
@@ -33,6 +34,7 @@ def run(
     environ: Mapping[str, str], link: Link, shared_environ: SharedEnviron = lambda _engine: {}
 ) -> None:
     """Run a deployment until a signal comes, announced with the link that `link` makes."""
+    allow_most()
     anyio.run(
         partial(_until_told, environ, link, shared_environ), backend_options={"use_uvloop": True}
     )
