@@ -53,6 +53,7 @@ class Wiring:
     head_s: float = 10.0
     idle_s: float = 75.0
     own_body_s: float = 30.0
+    last_request_s: float = 1.0
 
 
 class ClientConnection(ClientSocket):
@@ -129,12 +130,18 @@ class ClientConnection(ClientSocket):
     # uvicorn's, at shutdown
 
     def shutdown(self) -> None:
-        """Take no further request; let what is short finish and end what is endless."""
+        """Let what is short finish and end what is endless; take what is on its way already.
+
+        A request may have been sent before its client could know. It gets a moment to arrive, and
+        its answer says that the connection closes: cutting it would fail somebody at each reload.
+        """
         self.draining = True
-        if self._outcome is None:
-            self._close()
-        elif self._talk is not None:
+        if self._talk is not None:
             self._talk.drain()
+        elif self._resting:
+            self._close()
+        elif self._outcome is None and self.deadline is not None:
+            self.deadline = min(self.deadline, self._loop.time() + self._wiring.last_request_s)
 
     # States
 

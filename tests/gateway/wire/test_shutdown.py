@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from tests.support.websocket import ASK, SWITCH
-from tests.support.wire import Recorded, Script, client, relaying, until, within
+from tests.support.wire import Recorded, Script, client, plays, relaying, until, within
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 CHUNK = b"7\r\ndata: 1\r\n"
 
@@ -69,3 +70,57 @@ async def test_tunnel_that_begins_during_the_shutdown_ends_at_once() -> None:
         assert await reader.head() == SWITCH
         assert await reader.rest() == b"\x81\x02hi\x88\x16\x03\xf4the gateway restarts"
         await until(lambda: not served.pool._open)
+
+
+async def test_request_that_is_on_its_way_is_answered_and_is_the_last() -> None:
+    async with relaying(plays(OK)) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+        await reader.until(b"ok")
+        await served.ended()
+        served.shut_down()
+        writer.write(GET)
+
+        assert await reader.rest() == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+
+async def test_request_whose_head_has_begun_is_answered() -> None:
+    async with relaying(plays(OK)) as served, client(served.port) as (reader, writer):
+        writer.write(GET[:9])
+        await until(lambda: bool(served.state.connections and served.connection._heads.held))
+        served.shut_down()
+        writer.write(GET[9:])
+
+        assert (await reader.rest()).endswith(b"\r\nConnection: close\r\n\r\nok")
+
+
+async def test_connection_on_which_nothing_comes_is_closed_after_a_moment() -> None:
+    async with (
+        relaying(plays(OK), last_request_s=0.01) as served,
+        client(served.port) as (reader, _),
+    ):
+        await until(lambda: bool(served.state.connections))
+        served.shut_down()
+
+        assert await reader.rest() == b""
+
+
+async def test_head_that_does_not_come_whole_in_time_is_told_so() -> None:
+    async with (
+        relaying(plays(OK), last_request_s=0.01) as served,
+        client(served.port) as (reader, writer),
+    ):
+        writer.write(GET[:9])
+        await until(lambda: bool(served.state.connections and served.connection._heads.held))
+        served.shut_down()
+
+        assert (await reader.rest()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_answer_that_is_still_being_read_arrives_whole() -> None:
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + bytes(3_000_000)
+    async with relaying(plays(large)) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+        await until(lambda: bool(served.door.outcomes))
+        served.shut_down()
+
+        assert len(await reader.rest()) == len(large)
