@@ -33,6 +33,9 @@ from gateway.wire.tunnel import Tunnel
 
 logger = logging.getLogger(__name__)
 
+# What nginx writes of a client that leaves before any answer; no client ever reads it.
+_CLIENT_GONE = 499
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
@@ -113,6 +116,7 @@ class ClientConnection(ClientSocket):
             self._talk.abandon()
         if self._outcome is not None:
             self._outcome.trouble = self._outcome.trouble or "client gone"
+            self._outcome.status = self._outcome.status or _CLIENT_GONE
             self._record()
 
     def pause_writing(self) -> None:
