@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from gateway import marks, opencode, refusals, streams
 from gateway.access_log import AccessLog
-from gateway.credentials import Caller, Presented, auth_token, identify, without_auth_token
+from gateway.credentials import Caller, Presented, auth_token, identify
 from gateway.errors import GatewayError
-from gateway.forwarding import Forwarding
 from gateway.lookups import Lookups, Named
 from gateway.noticing import Noticing
 from gateway.origin import is_counted
 from gateway.parts import Parts
-from gateway.reading import Made, Reading, Readings
+from gateway.reading import Reading, Readings
+from gateway.relays import Relays
 from gateway.routing import (
     Ask,
     Hold,
@@ -67,20 +67,18 @@ class Question(NamedTuple):
 
 class Front:
     def __init__(self, parts: Parts, tasks: Tasks) -> None:
-        scheme, _, authority = parts.settings.public_url.partition("://")
-        self._authority = authority.lower().encode()
+        self._authority = parts.settings.public_url.partition("://")[2].lower().encode()
         self._start_timeout_s = parts.settings.start_timeout_s
         self._cookies = parts.cookies
         via = Via(parts.settings.cookie_keys)
         self._readings = Readings(via)
-        self._forwarding = Forwarding(parts.cookies, scheme.encode(), via)
         self._roster = parts.roster
         self._directory = parts.directory
         self._conversations = parts.conversations
-        self._metrics = parts.metrics
         self._shared = parts.shared
         self._lookups = Lookups(parts, tasks)
         self._noticing = Noticing(parts.changes, parts.conversations, tasks)
+        self._relays = Relays(parts, self._noticing, via, self._session_failed)
         self.log = AccessLog(parts.metrics)
         self.finished = self.log.finished
 
@@ -93,7 +91,7 @@ class Front:
         if reading.looped:
             return refusals.answer("loop_detected")
         path = head.path
-        caller = reading.caller(self._roster) or self._identify(head, reading)
+        caller = reading.sender.caller(self._roster) or self._identify(head, reading)
         if caller is None or caller.session_id is None:
             missing = self._lookups.missing(_presented(head, reading), caller)
             if missing is not None:
@@ -102,6 +100,13 @@ class Front:
             return refusals.answer("cross_site")
         if is_own(path):
             return Local({"caller": caller}, streams.names(caller) if caller else ())
+        session_id = caller.session_id if caller else None
+        if session_id is not None and not self._conversations.has_any(session_id):
+            # Nearly every request: `route` would say no other, but take as long as all the rest.
+            upstream = self._directory.place(session_id).upstream
+            if upstream is not None:
+                assert caller is not None
+                return self._relays.to_session(head, client, reading.sender, caller, upstream)
         ask = self._ask(head, path, caller, reading)
         return self._decide(Question(head, client, reading, ask, caller))
 
@@ -171,7 +176,9 @@ class Front:
             case ToSession(upstream):
                 return self._to_session(question, upstream)
             case ToShared(reason):
-                return self._to_shared(question, reason)
+                return self._relays.to_shared(
+                    question.head, question.client, question.ask, question.caller, reason
+                )
             case Hold(briefly):
                 assert session_id is not None
                 return _wait(question, lambda: self._hold(question, session_id, briefly=briefly))
@@ -231,60 +238,10 @@ class Front:
             logger.warning("container not to be had code=%s reason=%r", error.code, error.message)
         return self._act(question, chosen)
 
-    # Relaying
-
     def _to_session(self, question: Question, upstream: Upstream) -> Relay:
-        caller = question.caller
+        head, client, reading, _, caller, again = question
         assert caller is not None
-        assert caller.session_id is not None
-        head, client = question.head, question.client
-        self._noticing.ticket_asked(question.ask, caller.session_id)
-        relay = None
-        # What is added says the host, which an absolute target names instead of the fields.
-        usual = head.host is head.fields.host and not question.upstream_failed
-        if usual:
-            relay = question.reading.sender.relay(caller, upstream, client.host)
-        if relay is None:
-            relay = self._forwarding.relay(
-                head,
-                client,
-                upstream,
-                mark=marks.SESSION,
-                held_under=streams.names(caller),
-                otherwise=partial(self._session_failed, caller, question.upstream_failed),
-            )
-            if usual:
-                question.reading.sender.made = Made(relay, caller, upstream, client.host)
-        target = without_auth_token(head.target)
-        return relay if target is head.target else replace(relay, target=target)
-
-    def _to_shared(self, question: Question, reason: str) -> Decision:
-        assert self._shared is not None
-        ask, caller = question.ask, question.caller
-        session_id = caller.session_id if caller else None
-        if session_id is not None and reason not in ("public", "conversation"):
-            self._count_fallback(session_id, reason)
-        mark = marks.shared(reason)
-        decision = self._forwarding.relay(
-            question.head,
-            question.client,
-            self._shared,
-            mark=mark,
-            held_under=streams.names(caller, fallback_events=ask.path in opencode.EVENTS)
-            if caller
-            else (),
-            otherwise=lambda _head, _client, failure: refusals.no_answer(failure, mark),
-        )
-        decision.target = without_auth_token(question.head.target)
-        if session_id is None or not opencode.creates_conversation(ask.method, ask.path):
-            return decision
-        created = partial(self._noticing.conversation_created, session_id)
-        # The answer names the new conversation; uncompressed, so that it can be read in passing.
-        return replace(
-            decision,
-            without=decision.without | {b"accept-encoding"},
-            witness=created,
-        )
+        return self._relays.to_session(head, client, reading.sender, caller, upstream, again=again)
 
     # When an upstream gives no answer
 
@@ -316,10 +273,6 @@ class Front:
             return self._fall_back(question, error)
         return self._decide(question)
 
-    def _count_fallback(self, session_id: str, reason: str) -> None:
-        self._metrics.fallback(reason)
-        logger.warning("served by the shared service session=%s reason=%s", session_id, reason)
-
 
 def is_own(path: bytes) -> bool:
     """Whether a path is the gateway's; whole segments, since OpenCode has `/api/session`."""
@@ -331,8 +284,8 @@ def is_own(path: bytes) -> bool:
 
 def _presented(head: RequestHead, reading: Reading) -> Presented:
     if b"auth_token=" not in head.target:
-        return reading.presented
-    return replace(reading.presented, auth_token=auth_token(head.query))
+        return reading.sender.presented
+    return replace(reading.sender.presented, auth_token=auth_token(head.query))
 
 
 def _wait(question: Question, work: Callable[[], Awaitable[Decision]]) -> Wait:

@@ -11,7 +11,6 @@ from gateway import opencode
 from gateway.changes import Changes
 from gateway.conversations import Conversations
 from gateway.news import ConversationShared, TicketAsked
-from gateway.routing import Ask
 from gateway.wire.tasks import Tasks
 
 
@@ -21,12 +20,11 @@ class Noticing:
         self._conversations = conversations
         self._tasks = tasks
 
-    def ticket_asked(self, ask: Ask, session_id: str) -> None:
-        """A session asks for a ticket to a terminal: the ticket's bearer is led to it."""
-        if ask.method == b"POST" and b"/pty/" in ask.path:
-            terminal = opencode.terminal(ask.path)
-            if terminal is not None and terminal[1] == "connect-token":
-                self._changes.make(TicketAsked(terminal[0], session_id))
+    def ticket_asked(self, path: bytes, session_id: str) -> None:
+        """A session may ask for a ticket to a terminal: the ticket's bearer is led to it."""
+        terminal = opencode.terminal(path) if b"/pty/" in path else None
+        if terminal is not None and terminal[1] == "connect-token":
+            self._changes.make(TicketAsked(terminal[0], session_id))
 
     def session_of_ticket(self, path: bytes, query: bytes) -> str | None:
         """Return the session of a terminal that is opened with nothing but a ticket."""
