@@ -8,7 +8,7 @@ conversation.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -29,8 +29,11 @@ Snapshot = dict[str, Any]
 
 
 class Metrics:
+    """`settle` is called before the numbers are told, for those who count in batches."""
+
     def __init__(self) -> None:
         self.orchestrator_connected = False
+        self.settle: Callable[[], None] = _nothing
         self._requests: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._fallbacks: defaultdict[str, int] = defaultdict(int)
         self._counts: dict[str, list[int]] = {}
@@ -62,6 +65,7 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """Return everything counted so far, as JSON can hold it."""
+        self.settle()
         return {
             "requests": [[*key, count] for key, count in self._requests.items()],
             "fallbacks": list(self._fallbacks.items()),
@@ -79,6 +83,10 @@ def rendered(snapshots: Iterable[Snapshot]) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Told(list(snapshots)))
     return generate_latest(registry)
+
+
+def _nothing() -> None:
+    """Nobody counts in batches."""
 
 
 class _Told(Collector):
