@@ -13,11 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    documents,
     event_streams,
     growth,
     idle_streams,
+    machine,
     messages,
+    real_container,
+    request_parts,
     small_requests,
+    tables,
     transfers,
     workers,
 )
@@ -25,7 +30,6 @@ from benchmarks.bench import Bench, standing
 from benchmarks.cores import share_out
 from benchmarks.rounds import Results, merged
 
-_RESULTS = Path(__file__).with_name("results.json")
 _ROUNDS = 5
 _MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
     "requests": small_requests.measure,
@@ -36,6 +40,8 @@ _MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
     "clients": growth.with_clients,
     "sessions": growth.with_sessions,
     "workers": workers.measure,
+    "parts": request_parts.measure,
+    "container": real_container.measure,
 }
 
 
@@ -47,9 +53,12 @@ def main() -> int:
     if unknown := set(chosen.only) - _MEASUREMENTS.keys():
         parser.error(f"no such measurement: {', '.join(unknown)}")
     results = _measure(chosen.only or list(_MEASUREMENTS), chosen.rounds)
-    print(json.dumps(results, indent=2))
-    if not chosen.only:
-        _RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    if chosen.only:
+        print(json.dumps(results, indent=2))
+        return 0
+    documents.RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    documents.main([])
+    print(tables.main(results))
     return 0
 
 
@@ -60,7 +69,7 @@ def _measure(names: list[str], rounds: int) -> Results:
     # 5,000 streams are as many descriptors here, and twice as many in a proxy.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    results: Results = {}
+    results = machine.described()
     with tempfile.TemporaryDirectory(prefix="opencode-gateway-bench-") as folder:
         Path(folder).chmod(0o755)
         print("Starting the proxies …", flush=True)

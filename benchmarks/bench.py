@@ -76,11 +76,12 @@ def standing(folder: Path, cores: Cores) -> Iterator[Bench]:
             gateway.deployed(folder / GATEWAY, cores, upstream.port, _SESSIONS)
         )
         rows = {GATEWAY: kept(deployment.start())}
+        present = yardsticks.present()
         for name in yardsticks.NAMES:
-            if name in yardsticks.missing():
-                print(f"There is no row for {name}: this machine does not have it.")
-            else:
+            if name in present:
                 rows[name] = kept(yardsticks.start(name, folder / name, cores, upstream.port))
+            else:
+                print(f"There is no row for {name}: this machine does not have it.")
         yield Bench(folder, cores, upstream, deployment, {**rows, DIRECT: upstream})
 
 

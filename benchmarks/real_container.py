@@ -1,12 +1,18 @@
-"""How long one small request takes: a keep-alive connection, one request after another."""
+"""How long one small request takes to a real container, direct and through the gateway.
+
+A keep-alive connection of one client, one request after another: what the gateway adds to what a
+person waits for, on all cores and with everything that a deployment runs.
+"""
 
 import socket
 import time
+from functools import partial
 from statistics import median, quantiles
 
-from benchmarks.real_deployment import Way
+from benchmarks.bench import Bench
+from benchmarks.real_deployment import Way, ways
+from benchmarks.rounds import Figures, Results, alternate, percentiles
 
-_ROUNDS = 9
 _REQUESTS = 200
 _BROWSER_LIKE = (
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36\r\n"
@@ -16,24 +22,15 @@ _BROWSER_LIKE = (
 )
 
 
-def latency_us(ways: dict[str, Way]) -> dict[str, dict[str, float]]:
-    """Return p50 and p99 in microseconds for each way: medians over alternating rounds."""
-    rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for way in ways.values():
-        _round(way)
-    for _ in range(_ROUNDS):
-        for name, way in ways.items():
-            rounds[name].append(_round(way))
-    return {
-        name: {
-            "p50": round(median(p50 for p50, _ in found), 1),
-            "p99": round(median(p99 for _, p99 in found), 1),
-        }
-        for name, found in rounds.items()
-    }
+def measure(_bench: Bench, rounds: int) -> Results:
+    print("  starting a deployment with a real container …", flush=True)
+    with ways() as both:
+        found = alternate("real container", both, rounds, partial(_round, both))
+    return {"real_container_latency_us": percentiles(found)}
 
 
-def _round(way: Way) -> tuple[float, float]:
+def _round(ways: dict[str, Way], row: str) -> Figures:
+    way = ways[row]
     request = (
         f"GET /global/health HTTP/1.1\r\nHost: {way.host}:{way.port}\r\n"
         f"{_BROWSER_LIKE}{way.credential}\r\n\r\n"
@@ -41,7 +38,7 @@ def _round(way: Way) -> tuple[float, float]:
     with socket.create_connection((way.host, way.port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         taken = [_one(connection, request) for _ in range(_REQUESTS)]
-    return median(taken), quantiles(taken, n=100)[98]
+    return {"p50": median(taken), "p99": quantiles(taken, n=100)[98]}
 
 
 def _one(connection: socket.socket, request: bytes) -> float:

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from benchmarks.programs import free_port
 
 _START_S = 180
 _LINK = re.compile(r"^Open (http://\S+)$")
@@ -37,7 +38,7 @@ class Way:
 def ways() -> Iterator[dict[str, Way]]:
     """Start the demo; yield the ways `direct` and `gateway` to its one ready container."""
     state = Path(tempfile.mkdtemp(prefix="opencode-gateway-bench-"))
-    port, inner = _free_port(), _free_port()
+    port, inner = free_port(), free_port()
     environ = {
         **os.environ,  # noqa: TID251 - the child's environment, with its ports and state
         "PORT": str(port),
@@ -47,7 +48,12 @@ def ways() -> Iterator[dict[str, Way]]:
     }
     log = (state / "log").open("w")
     demo = subprocess.Popen(
-        [sys.executable, "-m", "demo"], env=environ, stdout=subprocess.PIPE, stderr=log, text=True
+        # Whoever calls this may be bound to the cores of the load.
+        ["taskset", "-c", f"0-{(os.cpu_count() or 1) - 1}", sys.executable, "-m", "demo"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
     )
     try:
         with _session(_wait_for_link(demo), port) as (session_id, cookie):
@@ -89,9 +95,3 @@ def _direct(session_id: str, port: int, secret: Path) -> Way:
     address, credential = view["address"], view["credential"]
     pair = f"{credential['username']}:{credential['password']}".encode()
     return Way(address["host"], address["port"], f"Authorization: Basic {b64encode(pair).decode()}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

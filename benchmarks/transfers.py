@@ -5,18 +5,30 @@ what it held before its first transfer.
 """
 
 import json
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks import heads
 from benchmarks.bench import DIRECT, Bench, costing, costs
 from benchmarks.rounds import Figures, Results, alternate, figure, merged
+from benchmarks.yardsticks import NGINX_64K
 
 BYTES = 1 << 30
 _PATH = "/bench/bytes"
 
 
 def measure(bench: Bench, rounds: int) -> Results:
+    with ExitStack() as stack:
+        rows = dict(bench.rows)
+        if "nginx" in rows:
+            rows[NGINX_64K] = bench.start(NGINX_64K, bench.folder / NGINX_64K)
+            stack.callback(rows[NGINX_64K].stop)
+        return _measure_both(replace(bench, rows=rows), rounds)
+
+
+def _measure_both(bench: Bench, rounds: int) -> Results:
     before = {row: program.forget_peak() for row, program in bench.rows.items()}
     down = _measure(bench, rounds, "download", heads.get(_PATH, bench.deployment.cookies[0]))
     up = _measure(bench, rounds, "upload", heads.upload(_PATH, bench.deployment.cookies[0], BYTES))

@@ -4,7 +4,9 @@ Their settings are the files beside this one, with the reason for each. A progra
 lacks is left out, with a sentence.
 """
 
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from benchmarks import programs
@@ -17,11 +19,23 @@ _CHP = _HERE.parent / "node_modules/configurable-http-proxy/bin/configurable-htt
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 NAMES = ("nginx", "haproxy", "caddy", "configurable-http-proxy")
+# nginx with other than its default buffers, for large bodies alone.
+NGINX_64K = "nginx-64k"
 
 
-def missing() -> list[str]:
-    """Return the names of those that this machine does not have."""
-    return [name for name in NAMES if _program(name) is None]
+def present() -> list[str]:
+    """Return the names of those that this machine has."""
+    return [name for name in NAMES if _program(name)]
+
+
+def version(name: str) -> str:
+    """Ask a program for its version."""
+    flag = {"caddy": "version", "configurable-http-proxy": "--version"}.get(name, "-v")
+    done = subprocess.run(
+        [_program(name) or name, flag], capture_output=True, text=True, check=True
+    )
+    found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return found[0] if found else "unknown"
 
 
 def start(name: str, folder: Path, cores: Cores, upstream: int) -> Program:
@@ -43,7 +57,9 @@ def start(name: str, folder: Path, cores: Cores, upstream: int) -> Program:
 
 def _arguments(name: str, folder: Path, port: int, upstream: int) -> list[str]:
     match name:
-        case "nginx":
+        case "nginx" | "nginx-64k":
+            if name == NGINX_64K:
+                _written("buffers.conf", folder, port, upstream)
             written = _written("nginx.conf", folder, port, upstream)
             return ["-p", str(folder), "-e", "error.log", "-c", written]
         case "haproxy":
@@ -70,4 +86,4 @@ def _written(template: str, folder: Path, port: int, upstream: int) -> str:
 def _program(name: str) -> str | None:
     if name == "configurable-http-proxy":
         return str(_CHP) if _CHP.exists() and shutil.which("node") else None
-    return shutil.which(name, path=_PATH)
+    return shutil.which("nginx" if name == NGINX_64K else name, path=_PATH)

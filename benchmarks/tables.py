@@ -1,0 +1,148 @@
+"""The tables of a results file, in Markdown; pure, and the only place where figures become text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Results = Mapping[str, Any]
+
+ROWS = ("gateway", "nginx", "haproxy", "caddy", "configurable-http-proxy", "direct")
+_NONE = "-"
+# Of each line of the main table: what it is, the key in the results, the key within a row.
+_MAIN = (
+    ("requests/s", "requests_per_second", None),
+    ("… p50, µs", "latency_us", "p50"),
+    ("… p99, µs", "latency_us", "p99"),
+    ("requests/s, no two alike", "different_requests_per_second", None),
+    ("download, MB/s", "download_mb_per_s", None),
+    ("upload, MB/s", "upload_mb_per_s", None),
+    ("events/s, of 20,000", "sse_events_per_second", None),
+    ("… added delay p50, µs", "sse_added_delay_us", "p50"),
+    ("… added delay p99, µs", "sse_added_delay_us", "p99"),
+    ("WebSocket messages/s", "websocket_messages_per_second", None),
+    ("idle event stream, KiB", "idle_stream_kib", None),
+    ("p99 without 5,000 idle streams, µs", "idle_streams_latency_us", "p99_without"),
+    ("p99 with them, µs", "idle_streams_latency_us", "p99_with"),
+    ("memory grown by transfers, MiB", "transfer_memory_growth_mib", None),
+)
+
+
+def main(results: Results) -> str:
+    head = ["", *ROWS, "gateway ÷ nginx"]
+    return _table(head, [_line(results, *each) for each in _MAIN if each[1] in results])
+
+
+def buffers(results: Results) -> str:
+    """What nginx gains from larger buffers, which it does not have by default."""
+    lines = [
+        [way, *(_shown(results[f"{way}_mb_per_s"].get(row)) for row in _BUFFERED)]
+        for way in ("download", "upload")
+    ]
+    return _table(["MB/s", *_BUFFERED], lines)
+
+
+_BUFFERED = ("gateway", "nginx", "nginx-64k")
+
+
+def costs(results: Results) -> str:
+    """Time on the proxy's core for each piece of work, and how busy that core was with it."""
+    units, busy = results["proxy_cpu_us"], results["proxy_busy"]
+    proxies = ROWS[:-1]
+    lines = [
+        [
+            f"one {unit}",
+            *(_cost(units[unit].get(row), busy[unit].get(row)) for row in proxies),
+            _ratio(units[unit].get("gateway"), units[unit].get("nginx")),
+        ]
+        for unit in units
+    ]
+    return _table(["", *proxies, "gateway ÷ nginx"], lines)
+
+
+def parts(results: Results) -> str:
+    found: Mapping[str, float] = results["request_parts_us"]
+    whole = sum(found.values())
+    lines = [[owner, _shown(value), f"{value / whole:.0%}"] for owner, value in found.items()]
+    return _table(["of one request", "µs", "share"], [*lines, ["whole", _shown(whole), "100%"]])
+
+
+def clients(results: Results) -> str:
+    lines = [
+        [
+            clients,
+            *(
+                _shown(found[row][key])
+                for row in ("gateway", "nginx")
+                for key in ("per_second", "p99_us")
+            ),
+        ]
+        for clients, found in results["requests_by_clients"].items()
+    ]
+    head = ["clients", "gateway, requests/s", "… p99, µs", "nginx, requests/s", "… p99, µs"]
+    return _table(head, lines)
+
+
+def sessions(results: Results) -> str:
+    lines = [
+        [_shown(int(known)), _shown(found["per_second"]), _shown(found["p99_us"])]
+        for known, found in results["requests_by_sessions"].items()
+    ]
+    return _table(["sessions, all in use", "requests/s", "p99, µs"], lines)
+
+
+def workers(results: Results) -> str:
+    found = results.get("workers_requests_per_second", {})
+    lines = [[count, _shown(value), _ratio(value, found["1"])] for count, value in found.items()]
+    return _table(["workers", "requests/s", "÷ one"], lines)
+
+
+def container(results: Results) -> str:
+    found = results["real_container_latency_us"]
+    lines = [[way, _shown(each["p50"]), _shown(each["p99"])] for way, each in found.items()]
+    added = found["gateway"]["p50"] - found["direct"]["p50"]
+    return _table(["to a real container", "p50, µs", "p99, µs"], [
+        *lines, ["added", _shown(added), ""]
+    ])  # fmt: skip
+
+
+def machine(results: Results) -> str:
+    shown = [f"{name} {value}" for name, value in results["machine"].items()]
+    return f"Measured on {results['run']['date']} with: {', '.join(shown)}."
+
+
+BLOCKS: Mapping[str, Callable[[Results], str]] = {
+    "main": main,
+    "buffers": buffers,
+    "costs": costs,
+    "parts": parts,
+    "clients": clients,
+    "sessions": sessions,
+    "workers": workers,
+    "container": container,
+    "machine": machine,
+}
+
+
+def _line(results: Results, title: str, key: str, inner: str | None) -> list[str]:
+    found = results[key]
+    values = [found[row][inner] if inner and row in found else found.get(row) for row in ROWS]
+    return [title, *map(_shown, values), _ratio(values[0], values[1])]
+
+
+def _cost(value: float | None, busy: float | None) -> str:
+    return _NONE if value is None or busy is None else f"{_shown(value)} ({busy:.0%})"
+
+
+def _ratio(value: float | None, other: float | None) -> str:
+    return f"{value / other:.2f}" if value and other else _NONE
+
+
+def _shown(value: float | None) -> str:
+    """Three digits are what such figures are worth; more than that are counted in full."""
+    if value is None:
+        return _NONE
+    return f"{value:,.1f}" if abs(value) < 100 and value % 1 else f"{value:,.0f}"
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])
