@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import cast
 
 from gateway.wire.deadlines import Deadlines
+from gateway.wire.departures import has_left
 
 _LINGER_S = 2.0
 # How long a client may take over the last bytes in our buffers, once nothing follows them.
@@ -34,6 +35,7 @@ class ClientSocket(asyncio.Protocol):
         self._early_bytes = early_bytes
         self._holding = False
         self._lost = False
+        self._may_half_close = False
         self._on_bytes: Callable[[bytes], None] = self._keep_bytes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -46,6 +48,7 @@ class ClientSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._deadlines.unwatch(self)
+        self._deadlines.look_away(self)
 
     def pause_writing(self) -> None:
         self.clogged = True
@@ -67,8 +70,17 @@ class ClientSocket(asyncio.Protocol):
         self._holding = held
         if held:
             self.transport.pause_reading()
+            self._deadlines.look_after(self)
         else:
             self.transport.resume_reading()
+            self._deadlines.look_away(self)
+
+    def look(self) -> None:
+        connection = self.transport.get_extra_info("socket")
+        if self.transport.is_closing() or connection is None:
+            return
+        if has_left(connection, half_is_enough=not self._may_half_close):
+            self.transport.abort()
 
     def expire(self) -> None:
         """The deadline has passed: give up waiting for this client."""

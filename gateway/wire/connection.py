@@ -263,6 +263,7 @@ class ClientConnection(ClientSocket):
 
     def become(self, tunnel: Tunnel) -> None:
         self._talk = tunnel
+        self._may_half_close = True
         self._on_bytes = self._tunnel_bytes
         self.hold_reading(False)
         if early := self._take_early():
