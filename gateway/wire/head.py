@@ -169,18 +169,19 @@ class RequestHead:
 class ResponseHead(Fields):
     """One response's head; `interim` says that another follows it."""
 
-    __slots__ = ("interim", "reason", "sets_cookies", "status")
+    __slots__ = ("interim", "never_has_body", "reason", "sets_cookies", "status")
 
     def __init__(self, status: int, reason: bytes, minor: int, block: bytes) -> None:
         super().__init__(block, minor, 502)
         self.status = status
         self.reason = reason
         self.interim = status < 200 and status != 101
+        self.never_has_body = status < 200 or status in (204, 304)
         self.sets_cookies = b"set-cookie" in self._noted
 
     def bodyless(self, method: bytes) -> bool:
         """Whether no body follows, whatever the head says (RFC 9110 §6.4.1)."""
-        return method == b"HEAD" or self.status < 200 or self.status in (204, 304)
+        return self.never_has_body or method == b"HEAD"
 
     def for_client(
         self,

@@ -21,9 +21,11 @@ class HeadBuffer:
         if self.held:
             data, self.held = self.held + data, b""
         # RFC 9112 §2.2: an empty line before the request line is to be ignored.
-        if data[:2] == b"\r\n":
+        if data.startswith(b"\r\n"):
             data = data[2:]
         end = data.find(b"\r\n\r\n") + 4
+        if end == len(data) <= self._limits.head_bytes:
+            return data, b""
         if end > self._limits.head_bytes or len(data) > self._limits.head_bytes > end == 3:
             raise BadHead(*_too_long(data[: self._limits.head_bytes]))
         if end > 3:

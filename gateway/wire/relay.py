@@ -207,7 +207,9 @@ class Exchange:
         self._note(head)
         if head.length == len(rest) and self._takes_it_whole(head):
             self._outcome.bytes_out = len(rest)
-            self._client.write(self._for_client(head, self._relay.mark) + rest)
+            relay = self._relay
+            first = head.for_client(relay.mark, relay.hidden, relay.refuse_cookie)
+            self._client.write(first + rest)
             self._complete(keeps_client=True, reusable=True)
             return
         self._delivery = deliver(
@@ -228,12 +230,14 @@ class Exchange:
 
         As most do; a `Delivery` would say nothing else, and costs a quarter of the exchange.
         """
+        request = self._head
         return (
-            self._head.keep_alive
-            and self._head.minor == 1
+            request.keep_alive
+            and request.minor == 1
+            and request.method != b"HEAD"
+            and not head.never_has_body
             and self._relay.witness is None
             and not self._client.draining
-            and not head.bodyless(self._head.method)
         )
 
     def _for_client(self, head: ResponseHead, added: bytes) -> bytes:
