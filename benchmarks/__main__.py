@@ -31,6 +31,8 @@ from benchmarks.cores import share_out
 from benchmarks.rounds import Results, merged
 
 _ROUNDS = 5
+# 5,000 streams are as many here, and twice as many in a proxy.
+_DESCRIPTORS = 13_000
 _MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
     "requests": small_requests.measure,
     "transfers": transfers.measure,
@@ -66,9 +68,7 @@ def _measure(names: list[str], rounds: int) -> Results:
     cores = share_out()
     # This program is part of the load: what it starts and reads must not disturb a proxy.
     os.sched_setaffinity(0, {int(core) for core in cores.load.split(",")})
-    # 5,000 streams are as many descriptors here, and twice as many in a proxy.
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _allow_descriptors()
     results = machine.described()
     with tempfile.TemporaryDirectory(prefix="opencode-gateway-bench-") as folder:
         Path(folder).chmod(0o755)
@@ -77,6 +77,14 @@ def _measure(names: list[str], rounds: int) -> Results:
             for name in names:
                 results = merged(results, _MEASUREMENTS[name](bench, rounds))
     return results
+
+
+def _allow_descriptors() -> None:
+    """Let what is started from here have enough of them, where the system leaves it to us."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most < _DESCRIPTORS:
+        raise SystemExit(f"The benchmarks need {_DESCRIPTORS} file descriptors (ulimit -Hn).")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 2 * _DESCRIPTORS), most))
 
 
 if __name__ == "__main__":

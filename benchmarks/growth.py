@@ -4,10 +4,11 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from benchmarks import gateway, heads, small_requests
+from benchmarks import gateway, heads
 from benchmarks.bench import GATEWAY, Bench
 from benchmarks.programs import Program
 from benchmarks.rounds import Figures, Results, alternate
+from benchmarks.small_requests import Load, send
 
 _CLIENTS = (1, 32, 256)
 _SESSIONS = (1, 1_000, 10_000)
@@ -20,7 +21,7 @@ def with_clients(bench: Bench, rounds: int) -> Results:
     for clients in _CLIENTS:
 
         def one(row: str, clients: int = clients) -> Figures:
-            return small_requests.load(bench, bench.rows[row], requests, clients=clients)
+            return send(bench, bench.rows[row], Load(requests, clients, seconds=1))
 
         measured = alternate(f"{clients} clients", rows, rounds, one)
         found[str(clients)] = {
@@ -55,4 +56,5 @@ def _gateway_of(bench: Bench, sessions: int, stack: ExitStack) -> tuple[Program,
 
 
 def _load(bench: Bench, known: dict[str, tuple[Program, Path]], sessions: str) -> Figures:
-    return small_requests.load(bench, *known[sessions])
+    program, requests = known[sessions]
+    return send(bench, program, Load(requests))

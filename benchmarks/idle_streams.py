@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import cycle, islice
-from pathlib import Path
 
-from benchmarks import heads, small_requests
+from benchmarks import heads
 from benchmarks.bench import DIRECT, Bench
 from benchmarks.rounds import Figures, Results, alternate, figure
+from benchmarks.small_requests import Load, send
 
 _STREAMS = 5000
 _SETTLING_S = 0.3
 
 
 def measure(bench: Bench, rounds: int) -> Results:
-    requests = bench.file("requests", heads.small(bench.deployment.cookies))
+    load = Load(bench.file("requests", heads.small(bench.deployment.cookies)), seconds=1)
     proxies = [row for row in bench.rows if row != DIRECT]
-    work = partial(_hold, bench, requests)
+    work = partial(_hold, bench, load)
     found = alternate("idle streams", proxies, rounds, work, warm_up=False)
     return {
         "idle_stream_kib": figure(found, "kib", 1),
@@ -34,16 +34,16 @@ def measure(bench: Bench, rounds: int) -> Results:
     }
 
 
-def _hold(bench: Bench, requests: Path, row: str) -> Figures:
+def _hold(bench: Bench, load: Load, row: str) -> Figures:
     program = bench.start(row, bench.folder / f"{row}-with-streams")
     try:
-        small_requests.load(bench, program, requests)
-        without = small_requests.load(bench, program, requests)
+        send(bench, program, load)
+        without = send(bench, program, load)
         before = program.memory_kib()
         with _open(program.port, bench.deployment.cookies):
             time.sleep(_SETTLING_S)
             held = program.memory_kib() - before
-            among = small_requests.load(bench, program, requests)
+            among = send(bench, program, load)
     finally:
         program.stop()
     return {"kib": held / _STREAMS, "p99_without": without["p99"], "p99_with": among["p99"]}

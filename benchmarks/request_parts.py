@@ -7,10 +7,11 @@ import re
 import shutil
 import subprocess
 
-from benchmarks import heads, small_requests
+from benchmarks import heads
 from benchmarks.bench import GATEWAY, Bench
 from benchmarks.programs import Program, family
 from benchmarks.rounds import Figures, Results, alternate
+from benchmarks.small_requests import Load, send
 
 # What the names of perf's report say of whose code it is; what is left is "other libraries".
 _OWNERS = {
@@ -26,12 +27,12 @@ def measure(bench: Bench, rounds: int) -> Results:
     if not _may_sample():
         print("Where a request's time goes is not measured: perf is missing here, or may not.")
         return {}
-    requests = bench.file("requests", heads.small(bench.deployment.cookies))
+    load = Load(bench.file("requests", heads.small(bench.deployment.cookies)))
 
     def sampled(row: str) -> Figures:
         program = bench.rows[row]
         with _sampling(bench, program) as sampling:
-            cost = small_requests.load(bench, program, requests)["cpu_us"]
+            cost = send(bench, program, load)["cpu_us"]
             sampling.terminate()
         return {owner: share * cost for owner, share in _shares(bench).items()}
 

@@ -5,6 +5,7 @@ show what a proxy gains from seeing the same bytes again.
 """
 
 import json
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,22 +15,25 @@ from benchmarks.programs import Program
 from benchmarks.rounds import Figures, Results, alternate, figure, merged, percentiles
 
 _SCRIPT = Path(__file__).parent / "load/requests.lua"
-_SECONDS = 2
-_CLIENTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`requests` is a file; `different` says that each is to be made unlike all others."""
+
+    requests: Path
+    clients: int = 32
+    seconds: int = 2
+    different: bool = False
 
 
 def measure(bench: Bench, rounds: int) -> Results:
     cookies = bench.deployment.cookies
-    same = bench.file("requests", heads.small(cookies))
-    other = bench.file("different-requests", heads.small(cookies, different=True))
-
-    def different(row: str) -> Figures:
-        return load(bench, bench.rows[row], other, "different")
-
-    usual = alternate(
-        "small requests", bench.rows, rounds, lambda row: load(bench, bench.rows[row], same)
-    )
-    varied = alternate("different requests", bench.rows, rounds, different)
+    same = Load(bench.file("requests", heads.small(cookies)))
+    marked = bench.file("different-requests", heads.small(cookies, different=True))
+    other = Load(marked, seconds=1, different=True)
+    usual = alternate("small requests", bench.rows, rounds, partial(_row, bench, same))
+    varied = alternate("different requests", bench.rows, rounds, partial(_row, bench, other))
     return {
         "requests_per_second": figure(usual, "per_s"),
         "latency_us": percentiles(usual),
@@ -38,17 +42,19 @@ def measure(bench: Bench, rounds: int) -> Results:
     }
 
 
-def load(
-    bench: Bench, program: Program, requests: Path, *more: str, clients: int = _CLIENTS
-) -> Figures:
-    """Send the file's requests for a while; anything but good answers is an error."""
-    return costing(program, partial(_wrk, bench, program.port, requests, *more, clients=clients))
+def send(bench: Bench, program: Program, load: Load) -> Figures:
+    """Load a program for a while; anything but good answers is an error."""
+    return costing(program, partial(_wrk, bench, program.port, load))
 
 
-def _wrk(bench: Bench, port: int, requests: Path, *more: str, clients: int) -> Figures:
+def _row(bench: Bench, load: Load, row: str) -> Figures:
+    return send(bench, bench.rows[row], load)
+
+
+def _wrk(bench: Bench, port: int, load: Load) -> Figures:
     told = bench.load(
-        "wrk", "-t1", f"-c{clients}", f"-d{_SECONDS}s", "--latency", "-s", _SCRIPT,
-        f"http://127.0.0.1:{port}/", "--", requests, *more,
+        "wrk", "-t1", f"-c{load.clients}", f"-d{load.seconds}s", "--latency", "-s", _SCRIPT,
+        f"http://127.0.0.1:{port}/", "--", load.requests, *["different"] * load.different,
     )  # fmt: skip
     found = json.loads(told.splitlines()[-1])
     if found["failed"]:

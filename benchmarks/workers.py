@@ -5,12 +5,12 @@ each other by being several, and not what two cores take from each other.
 """
 
 from contextlib import ExitStack
-from functools import partial
 
-from benchmarks import heads, programs, quotas, small_requests
+from benchmarks import heads, programs, quotas
 from benchmarks.bench import Bench
 from benchmarks.programs import Program
 from benchmarks.rounds import Figures, Results, alternate, figure
+from benchmarks.small_requests import Load, send
 
 _SHARE = 0.35
 _COUNTS = (1, 2)
@@ -27,7 +27,7 @@ def measure(bench: Bench, rounds: int) -> Results:
 
 
 def _measured(bench: Bench, rounds: int) -> dict[str, Figures]:
-    requests = bench.file("requests", heads.small(bench.deployment.cookies))
+    load = Load(bench.file("requests", heads.small(bench.deployment.cookies)), _CLIENTS)
     with ExitStack() as stack:
         crews: dict[str, Program] = {}
         for count in _COUNTS:
@@ -35,8 +35,7 @@ def _measured(bench: Bench, rounds: int) -> dict[str, Figures]:
             stack.callback(crew.stop)
             for pid in _serving(crew, count):
                 stack.enter_context(quotas.limited(pid, _SHARE))
-        load = partial(small_requests.load, bench, requests=requests, clients=_CLIENTS)
-        return alternate("workers", crews, rounds, lambda count: load(crews[count]))
+        return alternate("workers", crews, rounds, lambda count: send(bench, crews[count], load))
 
 
 def _serving(crew: Program, count: int) -> list[int]:
