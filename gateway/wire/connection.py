@@ -283,12 +283,12 @@ class ClientConnection(ClientSocket):
         self._record()
         if self._lost:
             return
-        if not complete:
-            self._linger()
-        elif not keep_alive or self.draining:
+        if complete and keep_alive and not self.draining:
+            self._next()
+        elif complete and not self._early:
             self._close()
         else:
-            self._next()
+            self._linger()
 
     def truncated(self, abort: bool) -> None:
         self._record()

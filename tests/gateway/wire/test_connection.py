@@ -99,6 +99,15 @@ async def test_thousand_pipelined_answers_of_our_own_need_no_stack() -> None:
             await reader.until(b"ok")
 
 
+async def test_last_answer_arrives_although_more_was_sent_behind_its_request() -> None:
+    """Closing with bytes unread resets the connection, and the answer with it (RFC 9112 §9.6)."""
+    last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    async with relaying(plays(OK)) as served:
+        got = await ask(served.port, last + b"x" * 1_000_000)
+
+        assert got.endswith(b"\r\n\r\nok")
+
+
 @pytest.mark.behaviour(31)
 async def test_answer_of_our_own_closes_before_an_unread_body() -> None:
     door = ScriptedDoor(chosen=answering)
