@@ -226,7 +226,7 @@ async def client(port: int) -> AsyncIterator[tuple[Recorded, asyncio.StreamWrite
         yield Recorded(reader, bytearray()), writer
     finally:
         writer.transport.abort()
-        with suppress(ConnectionError):
+        with suppress(OSError):
             await writer.wait_closed()
 
 

@@ -117,7 +117,7 @@ def _block(draw: st.DrawFn, odd: str, *always: bytes) -> bytes:
     return b"".join(draw(st.permutations(lines)))
 
 
-def _spoilt(draw: st.DrawFn, head: bytes) -> bytes:
+def spoilt(draw: st.DrawFn, head: bytes) -> bytes:
     """A head with one or two places changed: a byte gone, come, replaced, or a piece repeated."""
     for _ in range(draw(st.integers(1, 2))):
         at = draw(st.integers(0, len(head)))
@@ -139,7 +139,7 @@ def requests(draw: st.DrawFn) -> bytes:
     end = draw(_ENDS if odd == "end" else _any(b"\r\n"))
     block = draw(_block(odd, draw(_ODD_HOSTS if odd == "host" else _HOSTS)))
     head = b"".join((method, b" ", target, gap, version, end, block, b"\r\n"))
-    return _spoilt(draw, head) if odd == "bytes" else head
+    return spoilt(draw, head) if odd == "bytes" else head
 
 
 @st.composite
@@ -153,7 +153,7 @@ def responses(draw: st.DrawFn, statuses: Pieces = _STATUSES) -> bytes:
     reason = draw(_ODD_REASONS if odd == "reason" else _REASONS)
     end = draw(_ENDS if odd == "end" else _any(b"\r\n"))
     head = b"".join((version, gap, status, reason, end, draw(_block(odd)), b"\r\n"))
-    return _spoilt(draw, head) if odd == "bytes" else head
+    return spoilt(draw, head) if odd == "bytes" else head
 
 
 def interims() -> Pieces:

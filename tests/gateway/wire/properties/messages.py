@@ -40,7 +40,7 @@ def _name(line: bytes) -> bytes:
 
 
 async def read_request(reader: Recorded) -> Seen:
-    return await _read(reader, await _next_head(reader), "none")
+    return await read_body(reader, await next_head(reader))
 
 
 async def read_answer(reader: Recorded, method: bytes) -> list[Seen]:
@@ -49,11 +49,11 @@ async def read_answer(reader: Recorded, method: bytes) -> list[Seen]:
     while (head := await reader.head()).split(b" ", 2)[1].startswith(b"1"):
         interim.append(_seen(head, "none"))
     bodyless = method == b"HEAD" or head.split(b" ", 2)[1] in (b"204", b"304")
-    final = _seen(head, "none") if bodyless else await _read(reader, head, "close")
+    final = _seen(head, "none") if bodyless else await read_body(reader, head, "close")
     return [*interim, final]
 
 
-async def _next_head(reader: Recorded) -> bytes:
+async def next_head(reader: Recorded) -> bytes:
     """Wait for the next request however long it is in coming: a pool may keep us for later."""
     while True:
         try:
@@ -67,7 +67,7 @@ def _seen(head: bytes, framing: str, *body: bytes) -> Seen:
     return Seen(first, tuple(lines), framing, *body)
 
 
-async def _read(reader: Recorded, head: bytes, otherwise: str) -> Seen:
+async def read_body(reader: Recorded, head: bytes, otherwise: str = "none") -> Seen:
     seen = _seen(head, otherwise)
     if seen.values(b"transfer-encoding"):
         return _seen(head, "chunked", *await _chunks(reader))
