@@ -24,7 +24,7 @@ class HeadBuffer:
         if data.startswith(b"\r\n"):
             data = data[2:]
         end = data.find(b"\r\n\r\n") + 4
-        if end == len(data) <= self._limits.head_bytes:
+        if 3 < end == len(data) <= self._limits.head_bytes:
             return data, b""
         if end > self._limits.head_bytes or len(data) > self._limits.head_bytes > end == 3:
             raise BadHead(*_too_long(data[: self._limits.head_bytes]))
