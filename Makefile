@@ -35,7 +35,7 @@ lock: ## choose new versions within the limits of pyproject.toml and package.jso
 	@scripts/lock
 
 clean: ## remove what was installed and built here; .state stays
-	rm -rf .venv node_modules artifacts .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules benchmarks/node_modules artifacts .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: setup setup-tests
 setup: .venv/installed node_modules/installed

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.bars import BARS
+
 Results = Mapping[str, Any]
 
 ROWS = ("gateway", "nginx", "haproxy", "caddy", "configurable-http-proxy", "direct")
@@ -29,6 +31,17 @@ _MAIN = (
 def main(results: Results) -> str:
     head = ["", *ROWS, "gateway ÷ nginx"]
     return _table(head, [_line(results, *each) for each in _MAIN if each[1] in results])
+
+
+def bars(results: Results) -> str:
+    lines = []
+    for bar in BARS:
+        value = bar.reached(results)
+        wanted = f"{'at least' if bar.least else 'at most'} {bar.ratio:g}"
+        verdict = "not measured" if value is None else "yes" if bar.holds(value) else "**no**"
+        shown = _NONE if value is None else f"{value:.2f}"
+        lines.append([f"{bar.work} ÷ {bar.compared}", wanted, shown, verdict])
+    return _table(["", "wanted", "found", "reached"], lines)
 
 
 def buffers(results: Results) -> str:
@@ -111,6 +124,7 @@ def machine(results: Results) -> str:
 
 BLOCKS: Mapping[str, Callable[[Results], str]] = {
     "main": main,
+    "bars": bars,
     "buffers": buffers,
     "costs": costs,
     "parts": parts,

@@ -32,3 +32,11 @@ def test_a_block_of_a_document_is_filled_and_the_rest_is_kept() -> None:
     assert "| 2 | 1,800 | 1.80 |" in told
     assert told.endswith("\n<!-- end of figures -->\nafter\n")
     assert "old" not in told
+
+
+def test_a_bar_that_is_missed_is_told() -> None:
+    shown = tables.bars({"upload_mb_per_s": {"gateway": 90, "nginx": 100, "haproxy": 100}})
+
+    assert "| upload ÷ nginx | at least 1 | 0.90 | **no** |" in shown
+    assert "| upload ÷ haproxy | at least 0.5 | 0.90 | yes |" in shown
+    assert "| two workers ÷ one | at least 1.7 | - | not measured |" in shown
