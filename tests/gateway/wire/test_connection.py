@@ -204,11 +204,13 @@ async def test_bad_head_behind_a_good_request_is_refused_after_its_answer() -> N
 # Deadlines
 
 
+@pytest.mark.behaviour(67)
 async def test_head_has_a_deadline() -> None:
     async with relaying(plays(OK), head_s=0.01) as served:
         assert (await ask(served.port, GET[:10])).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
 
+@pytest.mark.behaviour(67)
 async def test_drops_of_a_head_do_not_move_its_deadline() -> None:
     async with relaying(plays(OK), head_s=0.5) as served, client(served.port) as (reader, writer):
         answer = asyncio.get_running_loop().create_task(reader.head())
@@ -219,17 +221,20 @@ async def test_drops_of_a_head_do_not_move_its_deadline() -> None:
         assert (await answer).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.behaviour(67)
 async def test_connection_that_never_asks_is_closed() -> None:
     async with relaying(plays(OK), head_s=0.01) as served:
         assert await ask(served.port, b"") == b""
         assert served.door.outcomes == []
 
 
+@pytest.mark.behaviour(67)
 async def test_idle_connection_is_closed() -> None:
     async with relaying(plays(OK), idle_s=0.01) as served:
         assert await ask(served.port, GET) == OK
 
 
+@pytest.mark.behaviour(67)
 async def test_half_a_head_on_an_idle_connection_has_the_heads_deadline() -> None:
     async with (
         relaying(plays(OK), head_s=0.01, idle_s=60) as served,
@@ -242,6 +247,7 @@ async def test_half_a_head_on_an_idle_connection_has_the_heads_deadline() -> Non
         assert (await reader.rest()).startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.behaviour(67)
 async def test_answer_may_take_longer_than_any_deadline_of_the_client() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.head()
@@ -412,6 +418,7 @@ async def test_lost_connection_is_held_under_no_key() -> None:
         assert served.wiring.live.close("key") == 0
 
 
+@pytest.mark.behaviour(68)
 async def test_shutdown_closes_an_idle_connection() -> None:
     async with (
         relaying(plays(OK), last_request_s=0.01) as served,
@@ -425,6 +432,7 @@ async def test_shutdown_closes_an_idle_connection() -> None:
         assert await reader.rest() == b""
 
 
+@pytest.mark.behaviour(68)
 async def test_shutdown_ends_an_event_stream() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.head()
@@ -439,6 +447,7 @@ async def test_shutdown_ends_an_event_stream() -> None:
         assert await reader.rest() == b""
 
 
+@pytest.mark.behaviour(68)
 async def test_shutdown_lets_a_short_answer_finish_and_takes_no_further_request() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.head()
@@ -456,6 +465,7 @@ async def test_shutdown_lets_a_short_answer_finish_and_takes_no_further_request(
         assert len(served.door.heads) == 1
 
 
+@pytest.mark.behaviour(68)
 async def test_shutdown_amid_an_answer_closes_behind_it() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.head()

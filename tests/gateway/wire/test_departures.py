@@ -14,6 +14,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 UPLOAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n"
 
 
+@pytest.mark.behaviour(62)
 @pytest.mark.parametrize("leave", [asyncio.StreamWriter.close, reset])
 async def test_client_that_leaves_before_any_answer_is_noted_as_499(
     leave: Callable[[asyncio.StreamWriter], None],
@@ -40,6 +41,7 @@ async def test_client_that_leaves_before_any_answer_is_noted_as_499(
         assert outcome.first_byte is None
 
 
+@pytest.mark.behaviour(62)
 async def test_client_that_leaves_while_its_request_is_held_is_noted_as_499() -> None:
     held, given_up = asyncio.Event(), asyncio.Event()
 

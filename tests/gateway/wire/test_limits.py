@@ -79,6 +79,7 @@ async def test_chunks_that_become_too_large_are_refused_and_never_completed() ->
         await within(aborted.wait())
 
 
+@pytest.mark.behaviour(61)
 async def test_connection_too_many_from_an_address_is_told_so_at_once() -> None:
     async with AsyncExitStack() as stack:
         served = await stack.enter_async_context(relaying(plays(OK), addresses=Quota(2)))
@@ -111,6 +112,7 @@ async def test_refused_connection_takes_no_room() -> None:
         assert served.wiring.addresses._taken == {"127.0.0.1": 1}
 
 
+@pytest.mark.behaviour(61)
 async def test_request_under_a_key_that_is_full_is_refused_and_the_connection_stays() -> None:
     async with relaying(plays(OK), live=Live(1)) as served, AsyncExitStack() as stack:
         ends = [await stack.enter_async_context(client(served.port)) for _ in range(2)]

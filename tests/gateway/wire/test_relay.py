@@ -356,6 +356,7 @@ async def test_witness_reads_a_small_answer_whole() -> None:
 # Connections to the upstream
 
 
+@pytest.mark.behaviour(65)
 @pytest.mark.parametrize(
     "answer",
     [

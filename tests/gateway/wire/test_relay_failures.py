@@ -160,6 +160,7 @@ async def test_broken_chunk_of_the_upstream_is_visible_as_truncation() -> None:
 # The client leaves
 
 
+@pytest.mark.behaviour(62)
 async def test_client_leaving_before_the_head_ends_the_upstream() -> None:
     script = Departure()
     async with relaying(script) as served:
@@ -172,6 +173,7 @@ async def test_client_leaving_before_the_head_ends_the_upstream() -> None:
         assert (await served.ended()).trouble == "client gone"
 
 
+@pytest.mark.behaviour(63)
 async def test_client_leaving_an_idle_stream_ends_the_upstream() -> None:
     script = Departure(STREAM + b"1\r\na\r\n")
     async with relaying(script) as served:
@@ -182,6 +184,7 @@ async def test_client_leaving_an_idle_stream_ends_the_upstream() -> None:
             await script.left.wait()
 
 
+@pytest.mark.behaviour(63)
 async def test_client_that_ends_its_side_amid_a_stream_has_left() -> None:
     script = Departure(STREAM + b"1\r\na\r\n")
     async with relaying(script) as served, client(served.port) as (reader, writer):
@@ -193,6 +196,7 @@ async def test_client_that_ends_its_side_amid_a_stream_has_left() -> None:
             await script.left.wait()
 
 
+@pytest.mark.behaviour(63)
 async def test_client_that_leaves_without_reading_on_has_left_at_once() -> None:
     left = asyncio.Event()
 
@@ -298,6 +302,7 @@ class StaleUpstream:
             self.heads += 1
 
 
+@pytest.mark.behaviour(64)
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS"])
 async def test_stale_connection_is_replaced_once(method: bytes) -> None:
     script = StaleUpstream(OK)
@@ -310,6 +315,7 @@ async def test_stale_connection_is_replaced_once(method: bytes) -> None:
         assert script.heads == 3
 
 
+@pytest.mark.behaviour(64)
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -331,6 +337,7 @@ async def test_what_may_have_been_acted_on_is_never_sent_twice(request_bytes: by
         assert script.heads == 2
 
 
+@pytest.mark.behaviour(64)
 async def test_fresh_connection_is_not_replaced() -> None:
     script = StaleUpstream(b"")
     async with relaying(script) as served, client(served.port) as (reader, writer):
@@ -360,6 +367,7 @@ async def test_half_closed_stale_connection_is_let_go() -> None:
         await until(lambda: len(served.pool._open) == 1)
 
 
+@pytest.mark.behaviour(64)
 async def test_answered_in_part_is_not_stale() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.head()
@@ -413,6 +421,7 @@ def deaf() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
+@pytest.mark.behaviour(61)
 async def test_refused_connection_is_a_failure_before_any_byte() -> None:
     with refusing() as nowhere:
         door = ScriptedDoor(Pool("nowhere", "127.0.0.1", nowhere))
@@ -423,6 +432,7 @@ async def test_refused_connection_is_a_failure_before_any_byte() -> None:
             assert "Connect" in door.failures[0].reason
 
 
+@pytest.mark.behaviour(61, 67)
 async def test_connection_that_takes_too_long_is_a_failure_before_any_byte(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

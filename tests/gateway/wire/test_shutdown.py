@@ -24,6 +24,7 @@ def answers_late(answer: bytes, asked: asyncio.Event, go_on: asyncio.Event) -> S
     return script
 
 
+@pytest.mark.behaviour(68)
 @pytest.mark.parametrize("begun", [b"\r\ndata: 1", b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK])
 async def test_event_stream_that_begins_during_the_shutdown_ends_at_once(begun: bytes) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
@@ -56,6 +57,7 @@ async def test_whole_event_stream_that_begins_during_the_shutdown_is_answered() 
         assert (await reader.rest()).endswith(b"\r\nConnection: close\r\n\r\ndata: 1")
 
 
+@pytest.mark.behaviour(68)
 async def test_tunnel_that_begins_during_the_shutdown_ends_at_once() -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
     async with (
@@ -72,6 +74,7 @@ async def test_tunnel_that_begins_during_the_shutdown_ends_at_once() -> None:
         await until(lambda: not served.pool._open)
 
 
+@pytest.mark.behaviour(68)
 async def test_request_that_is_on_its_way_is_answered_and_is_the_last() -> None:
     async with relaying(plays(OK)) as served, client(served.port) as (reader, writer):
         writer.write(GET)

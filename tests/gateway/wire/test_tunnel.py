@@ -22,6 +22,7 @@ from tests.support.wire import (
 BLOCK = b"x" * 65536
 
 
+@pytest.mark.behaviour(69, 72)
 async def test_handshake_is_the_upstreams_and_then_bytes_go_both_ways() -> None:
     async with relaying(switches(echo)) as served, client(served.port) as (reader, writer):
         writer.write(ASK)
@@ -47,6 +48,7 @@ async def test_mark_and_cookie_filter_hold_for_the_handshake_too() -> None:
         assert await reader.head() == SWITCH[:-2] + b"X-Mark: 1\r\n\r\n"
 
 
+@pytest.mark.behaviour(72)
 async def test_bytes_right_behind_the_handshake_arrive_on_both_sides() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.until(b"\r\n\r\n")
@@ -61,6 +63,7 @@ async def test_bytes_right_behind_the_handshake_arrive_on_both_sides() -> None:
         assert served.raw.received[0].endswith(b"\r\n\r\nfrom client")
 
 
+@pytest.mark.behaviour(69)
 @pytest.mark.parametrize("status", [b"401 No", b"403 No", b"404 No", b"426 No", b"302 No"])
 async def test_refused_handshake_is_relayed_and_the_connection_stays(status: bytes) -> None:
     refusal = b"HTTP/1.1 " + status + b"\r\nContent-Length: 3\r\n\r\n\xffno"
@@ -81,6 +84,7 @@ async def test_upstream_that_refused_a_handshake_is_asked_no_more_on_that_connec
         assert served.raw.connections == 2
 
 
+@pytest.mark.behaviour(70)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -96,6 +100,7 @@ async def test_switch_to_another_protocol_is_a_failure(answer: bytes) -> None:
         assert (await reader.until(b"invalid")).startswith(b"HTTP/1.1 502 ")
 
 
+@pytest.mark.behaviour(61, 67)
 async def test_handshake_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "HANDSHAKE_S", 0.01)
     async with (
@@ -107,6 +112,7 @@ async def test_handshake_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None
         assert (await reader.until(b"timeout")).startswith(b"HTTP/1.1 504 ")
 
 
+@pytest.mark.behaviour(67)
 async def test_handshake_deadline_is_over_once_it_is_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -118,6 +124,7 @@ async def test_handshake_deadline_is_over_once_it_is_answered(
         assert served.connection.deadline is None
 
 
+@pytest.mark.behaviour(74)
 async def test_half_close_of_the_client_stays_a_half_close() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.rest()
@@ -134,6 +141,7 @@ async def test_half_close_of_the_client_stays_a_half_close() -> None:
         assert (await served.ended()).trouble == ""
 
 
+@pytest.mark.behaviour(74)
 async def test_half_close_of_the_upstream_stays_a_half_close() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         writer.write_eof()
@@ -153,6 +161,7 @@ async def test_half_close_of_the_upstream_stays_a_half_close() -> None:
         assert served.raw.received[0].endswith(b"last words")
 
 
+@pytest.mark.behaviour(74, 77)
 async def test_lost_client_ends_the_upstream() -> None:
     left = asyncio.Event()
 
@@ -170,6 +179,7 @@ async def test_lost_client_ends_the_upstream() -> None:
             await left.wait()
 
 
+@pytest.mark.behaviour(74, 77)
 async def test_lost_upstream_resets_the_client() -> None:
     go_on = asyncio.Event()
 
@@ -186,6 +196,7 @@ async def test_lost_upstream_resets_the_client() -> None:
             await reader.rest()
 
 
+@pytest.mark.behaviour(76)
 async def test_slow_client_stops_the_upstream() -> None:
     blocked = asyncio.Event()
 
@@ -204,6 +215,7 @@ async def test_slow_client_stops_the_upstream() -> None:
         await reader.exactly(1_000_000)
 
 
+@pytest.mark.behaviour(76)
 async def test_slow_upstream_stops_the_client() -> None:
     go_on = asyncio.Event()
 

@@ -40,6 +40,7 @@ def unmasked(frame: bytes) -> bytes:
     return bytes(byte ^ frame[2 + at % 4] for at, byte in enumerate(frame[6:]))
 
 
+@pytest.mark.behaviour(68)
 async def test_shutdown_is_told_to_both_ends_by_a_close_frame() -> None:
     heard = asyncio.Event()
 
@@ -64,6 +65,7 @@ async def test_shutdown_is_told_to_both_ends_by_a_close_frame() -> None:
         assert (await served.ended()).trouble == ""
 
 
+@pytest.mark.behaviour(68, 74)
 @pytest.mark.parametrize(
     ("end", "told", "told_upstream"),
     [
@@ -120,6 +122,7 @@ async def test_revoked_tunnel_is_cut_in_the_middle_of_a_frame() -> None:
         await until(lambda: not served.pool._open)
 
 
+@pytest.mark.behaviour(72)
 async def test_nothing_is_put_into_the_middle_of_a_frame() -> None:
     async with relaying(switches(echo)) as served, client(served.port) as (reader, writer):
         writer.write(ASK)

@@ -189,6 +189,7 @@ async def test_pool_closed_while_connecting_hands_out_nothing() -> None:
             await until(lambda pool=closing: not pool._open)  # type: ignore[misc]
 
 
+@pytest.mark.behaviour(66)
 async def test_cancelled_connects_leave_nothing_behind() -> None:
     """Cancelled at every step of connecting, before, during and right after."""
     async with upstream(waits) as (_, pool):
@@ -204,6 +205,7 @@ async def test_cancelled_connects_leave_nothing_behind() -> None:
         await until(lambda: not pool._open)
 
 
+@pytest.mark.behaviour(65)
 async def test_pools_of_one_address_share_no_connection() -> None:
     async with upstream(waits) as (raw, pool):
         other = Pool("next generation", "127.0.0.1", pool._port)

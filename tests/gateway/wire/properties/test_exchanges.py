@@ -104,6 +104,7 @@ def _line(seen: Seen) -> bytes:
     return b"HTTP/1.1" + seen.first[8:]
 
 
+@pytest.mark.behaviour(35, 50)
 @ON_SOCKETS
 @given(exchanges=pipelines, cuts=segments)
 async def test_any_exchanges_are_the_same_through_the_gateway_as_without_it(

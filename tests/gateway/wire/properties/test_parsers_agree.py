@@ -4,6 +4,7 @@ A second reading of the same bytes is how requests are smuggled (RFC 9112 §11.2
 message stands another one: it must be found where it begins.
 """
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -86,6 +87,7 @@ def read_by_all(sent: bytes, expected: list[Message], head: RequestHead) -> None
             assert found == expected, reader
 
 
+@pytest.mark.behaviour(22, 23, 24, 27, 28)
 @PURE
 @given(taken=requests)
 def test_a_request_that_is_sent_on_is_read_as_one_by_every_parser(taken: Taken) -> None:
@@ -158,6 +160,7 @@ ASKED = [
 ]
 
 
+@pytest.mark.behaviour(54, 56)
 @PURE
 @given(head=finals, request=st.sampled_from(ASKED))
 def test_a_response_that_is_passed_on_is_read_as_one_by_every_parser(

@@ -69,6 +69,7 @@ async def switchboard() -> AsyncIterator[Switchboard]:
         yield board
 
 
+@pytest.mark.behaviour(72, 74)
 @ON_SOCKETS
 @given(deeds=DEEDS, early=st.tuples(st.binary(max_size=5), st.binary(max_size=5)))
 async def test_any_bytes_arrive_with_half_closes_at_any_point(
