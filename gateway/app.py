@@ -43,7 +43,7 @@ from gateway.wire.tasks import Tasks
 from gateway.wire.upstream import Pool
 from gateway.workers.bus import Bus
 
-# Long enough for a short answer to finish; what is endless is ended at once.
+# Longer than the wire's own deadline and its farewell take, and no longer than Docker waits.
 _DRAIN_S = 10
 
 

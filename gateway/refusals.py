@@ -47,6 +47,7 @@ _WIRE_CODES = {
     500: "internal_error",
     501: "not_implemented",
     503: "too_many_connections",
+    504: "upstream_timeout",
     505: "version_not_supported",
 }
 _FAILED = {

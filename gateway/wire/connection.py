@@ -57,6 +57,7 @@ class Wiring:
     idle_s: float = 75.0
     own_body_s: float = 30.0
     last_request_s: float = 1.0
+    drain_s: float = 6.0
 
 
 class ClientConnection(ClientSocket):
@@ -146,6 +147,23 @@ class ClientConnection(ClientSocket):
             self._close()
         elif self._outcome is None and self.deadline is not None:
             self.deadline = min(self.deadline, self._loop.time() + self._wiring.last_request_s)
+        if not self.transport.is_closing():
+            self._loop.call_later(self._wiring.drain_s, self._cut)
+
+    def _cut(self) -> None:
+        """The shutdown waits no longer: end what goes on, with an answer if there was none."""
+        if self._outcome is None:
+            return
+        self._outcome.trouble = "shutdown"
+        if self._waiting is not None:
+            self._waiting.cancel("the gateway is shutting down")
+        if self._talk is not None:
+            self._talk.abandon()
+        if self._outcome.first_byte is None:
+            late = "The gateway was stopped before this request was answered."
+            self._answer(self._wiring.door.refuse(504, late))
+        else:
+            self.truncated(abort=True)
 
     # States
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.wire.door import Answer, Decision, Wait
 from tests.support.websocket import ASK, SWITCH
 from tests.support.wire import Recorded, Script, client, plays, relaying, until, within
 
@@ -127,3 +128,68 @@ async def test_answer_that_is_still_being_read_arrives_whole() -> None:
         served.shut_down()
 
         assert len(await reader.rest()) == len(large)
+
+
+async def test_request_without_an_answer_is_told_at_the_deadline() -> None:
+    asked, never = asyncio.Event(), asyncio.Event()
+    async with (
+        relaying(answers_late(OK, asked, never), drain_s=0.01) as served,
+        client(served.port) as (reader, writer),
+    ):
+        writer.write(GET)
+        await within(asked.wait())
+        served.shut_down()
+
+        assert (await reader.rest()).startswith(b"HTTP/1.1 504 ")
+        assert (await served.ended()).trouble == "shutdown"
+        await until(lambda: not served.pool._open)
+
+
+async def test_request_that_is_held_is_told_at_the_deadline() -> None:
+    given_up = asyncio.Event()
+
+    async def work() -> Decision:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+        return Answer(200, b"")
+
+    async with (
+        relaying(plays(OK), drain_s=0.01) as served,
+        client(served.port) as (reader, writer),
+    ):
+        served.door.chosen = lambda head: Wait(work)
+        writer.write(GET)
+        await until(lambda: bool(served.door.heads))
+        served.shut_down()
+
+        assert (await reader.rest()).startswith(b"HTTP/1.1 504 ")
+        await within(given_up.wait())
+
+
+async def test_answer_that_does_not_end_is_broken_off_at_the_deadline() -> None:
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.head()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
+        await reader.rest()
+
+    async with relaying(script, drain_s=0.01) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+        await reader.until(b"x")
+        served.shut_down()
+
+        with pytest.raises(ConnectionResetError):
+            await reader.rest()
+        await until(lambda: not served.pool._open)
+
+
+async def test_answer_in_time_is_not_broken_off() -> None:
+    async with relaying(plays(OK), drain_s=0.01) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+        await reader.until(b"ok")
+        await served.ended()
+        served.shut_down()
+
+        assert await reader.rest() == b""
+        assert len(served.door.outcomes) == 1
