@@ -74,9 +74,11 @@ def collected() -> dict[int, list[str]]:
 
 def _complaints(behaviours: list[dict[str, Any]], tests: dict[int, list[str]]) -> list[str]:
     numbers = [behaviour["number"] for behaviour in behaviours]
+    counted = list(range(1, len(numbers) + 1))
     return [
+        *(f"Behaviour {n} has no test." for n in numbers if n not in tests),
         *(f"{tests[n][0]} names behaviour {n}, which is none." for n in tests if n not in numbers),
-        *(["The numbers are not in order."] if numbers != sorted(set(numbers)) else []),
+        *(["The numbers do not count on from 1."] if numbers != counted else []),
     ]
 
 
@@ -84,7 +86,7 @@ def page(behaviours: list[dict[str, Any]], tests: dict[int, list[str]]) -> str:
     parts = [_HEAD]
     for group, members in groupby(behaviours, lambda behaviour: behaviour["group"]):
         parts.append(f"\n## {group}\n")
-        parts += [_section(behaviour, tests.get(behaviour["number"], [])) for behaviour in members]
+        parts += [_section(behaviour, tests[behaviour["number"]]) for behaviour in members]
     return "".join(parts)
 
 

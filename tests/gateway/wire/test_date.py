@@ -34,6 +34,7 @@ def test_line_is_made_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     assert date.date_line() != first
 
 
+@pytest.mark.behaviour(58)
 async def test_answer_of_our_own_is_dated_once() -> None:
     async with serving(ScriptedDoor(chosen=lambda head: Answer(200, b"ok"))) as port:
         (dated,) = dates(await ask(port, GET))
@@ -46,6 +47,7 @@ async def test_refusal_of_a_head_is_dated() -> None:
         assert len(dates(await ask(port, b"no head\r\n\r\n"))) == 1
 
 
+@pytest.mark.behaviour(58)
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -17,6 +17,7 @@ def test_answer_to_the_key_is_a_switch() -> None:
     check_switched(parse_request(ASK, HeadLimits()).fields, parse_response(SWITCH))
 
 
+@pytest.mark.behaviour(70)
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -35,6 +36,7 @@ def test_switch_without_its_proof_is_refused(answer: bytes, said: str) -> None:
     assert refused.value.status == 502
 
 
+@pytest.mark.behaviour(70)
 async def test_switch_that_is_not_proven_reaches_no_client() -> None:
     answer = SWITCH.replace(b"s3pP", b"S3PP")
     async with relaying(plays_once(answer)) as served, client(served.port) as (reader, writer):
@@ -43,6 +45,7 @@ async def test_switch_that_is_not_proven_reaches_no_client() -> None:
         assert (await reader.until(b"invalid")).startswith(b"HTTP/1.1 502 ")
 
 
+@pytest.mark.behaviour(69)
 async def test_upstream_answers_for_the_versions_that_it_speaks() -> None:
     answer = (
         b"HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nContent-Length: 2\r\n\r\nno"
@@ -55,6 +58,7 @@ async def test_upstream_answers_for_the_versions_that_it_speaks() -> None:
         assert b"Sec-WebSocket-Version: 8\r\n" in served.raw.received[0]
 
 
+@pytest.mark.behaviour(70)
 @pytest.mark.parametrize("version", [b"Sec-WebSocket-Version: 8\r\n", b""])
 async def test_switch_to_another_version_is_refused(version: bytes) -> None:
     ask = ASK.replace(b"Sec-WebSocket-Version: 13\r\n", version)

@@ -445,6 +445,7 @@ def test_wish_for_trailers_is_passed_on_alone(te: tuple[bytes, ...]) -> None:
     )
 
 
+@pytest.mark.behaviour(14)
 @pytest.mark.parametrize(
     ("first", "lines"),
     [

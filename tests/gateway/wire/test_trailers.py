@@ -19,6 +19,7 @@ async def through(request: bytes, answer: bytes = HEAD + BODY) -> bytes:
         return await ask(served.port, request)
 
 
+@pytest.mark.behaviour(49)
 async def test_client_that_takes_trailers_gets_those_that_are_harmless() -> None:
     assert await through(TE) == (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n"
@@ -26,6 +27,7 @@ async def test_client_that_takes_trailers_gets_those_that_are_harmless() -> None
     )
 
 
+@pytest.mark.behaviour(14, 49)
 async def test_wish_for_trailers_reaches_the_upstream() -> None:
     async with relaying(plays_once(HEAD + BODY)) as served:
         await ask(served.port, TE)
@@ -35,6 +37,7 @@ async def test_wish_for_trailers_reaches_the_upstream() -> None:
         )
 
 
+@pytest.mark.behaviour(49)
 @pytest.mark.parametrize("te", [b"", b"TE: gzip\r\n"])
 async def test_client_that_takes_none_gets_neither_trailers_nor_their_announcement(
     te: bytes,
@@ -45,18 +48,21 @@ async def test_client_that_takes_none_gets_neither_trailers_nor_their_announceme
     assert answer.endswith(b"\r\n\r\n" + BARE)
 
 
+@pytest.mark.behaviour(10, 49)
 async def test_client_of_http_1_0_sees_no_trailers() -> None:
     answer = await through(b"GET / HTTP/1.0\r\nTE: trailers\r\nConnection: TE\r\n\r\n")
 
     assert answer == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok"
 
 
+@pytest.mark.behaviour(49, 52)
 async def test_trailers_of_a_body_that_breaks_off_do_not_arrive() -> None:
     answer = await through(TE, HEAD + BODY[:-2])
 
     assert answer.endswith(b"2\r\nok\r\n")
 
 
+@pytest.mark.behaviour(29)
 async def test_trailers_of_a_request_are_dropped() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
         await reader.until(b"0\r\n\r\n")
@@ -73,6 +79,7 @@ async def test_trailers_of_a_request_are_dropped() -> None:
         assert served.raw.received[0].endswith(b"\r\n\r\n" + BARE)
 
 
+@pytest.mark.behaviour(49)
 @pytest.mark.parametrize(
     "name",
     [

@@ -99,6 +99,27 @@ async def test_empty_and_repeated_connection_lines_take_nothing_else_away(
     assert await answered_lines(b"A: 1", *connection, b"B: 2") == [b"A: 1", b"B: 2"]
 
 
+@pytest.mark.behaviour(14)
+@pytest.mark.parametrize(
+    "said",
+    [
+        [b"TE: trailers", b"Connection: TE"],
+        [b"Connection: te, x", b"te: gzip;q=0.5, Trailers"],
+        [b"TE: deflate", b"TE: trailers"],
+    ],
+)
+async def test_wish_for_trailers_is_all_that_passes_of_te(said: list[bytes]) -> None:
+    sent = await forwarded_lines(b"A: 1", *said)
+
+    assert sent == [b"A: 1", b"Connection: TE", b"TE: trailers"]
+
+
+@pytest.mark.behaviour(14)
+@pytest.mark.parametrize("te", [b"TE:", b"TE: gzip", b"TE: xtrailers", b"TE: chunked"])
+async def test_no_wish_for_trailers_is_made_up(te: bytes) -> None:
+    assert await forwarded_lines(b"A: 1", te, b"Connection: TE") == [b"A: 1"]
+
+
 @pytest.mark.behaviour(15)
 async def test_duplicates_keep_their_order_and_stay_apart_both_ways() -> None:
     lines = [b"A: 1", b"B: 1", b"a: 2", b"A: 1", b"Accept: x", b"Accept: y", b"A:"]

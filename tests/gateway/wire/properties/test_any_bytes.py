@@ -98,6 +98,7 @@ def seen_of(request: Seen) -> tuple[object, ...]:
     return request.first, request.values(b"host"), request.payload
 
 
+@pytest.mark.behaviour(22, 26, 32)
 @ON_SOCKETS
 @given(sent=streams.of_client, cuts=segments)
 async def test_no_bytes_of_a_client_make_a_request_that_was_none(
@@ -156,6 +157,7 @@ async def player() -> AsyncIterator[Player]:
         yield player
 
 
+@pytest.mark.behaviour(55, 56)
 @ON_SOCKETS
 @given(
     sent=streams.of_upstream,
