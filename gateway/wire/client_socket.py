@@ -115,6 +115,11 @@ class ClientSocket(asyncio.Protocol):
         self.deadline = self._loop.time() + _FLUSH_S
         self.transport.close()
 
+    def _hurry(self) -> None:
+        """Whatever the client may still take its time for, let it be no longer than a farewell."""
+        if self.deadline is not None:
+            self.deadline = min(self.deadline, self._loop.time() + _LINGER_S)
+
     def _reset(self) -> None:
         """Close by RST: a mere end would be taken for the end of what was being sent."""
         connection = self.transport.get_extra_info("socket")

@@ -147,12 +147,12 @@ class ClientConnection(ClientSocket):
             self._close()
         elif self._outcome is None and self.deadline is not None:
             self.deadline = min(self.deadline, self._loop.time() + self._wiring.last_request_s)
-        if not self.transport.is_closing():
-            self._loop.call_later(self._wiring.drain_s, self._cut)
+        self._loop.call_later(self._wiring.drain_s, self._cut)
 
     def _cut(self) -> None:
         """The shutdown waits no longer: end what goes on, with an answer if there was none."""
         if self._outcome is None:
+            self._hurry()
             return
         self._outcome.trouble = "shutdown"
         if self._waiting is not None:

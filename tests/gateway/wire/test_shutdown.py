@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.wire import client_socket
 from gateway.wire.door import Answer, Decision, Wait
 from tests.support.websocket import ASK, SWITCH
 from tests.support.wire import Recorded, Script, client, plays, relaying, until, within
@@ -193,3 +194,16 @@ async def test_answer_in_time_is_not_broken_off() -> None:
 
         assert await reader.rest() == b""
         assert len(served.door.outcomes) == 1
+
+
+async def test_client_that_does_not_read_its_last_answer_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_socket, "_LINGER_S", 0.01)
+    async with relaying(plays(OK), drain_s=0.01) as served, client(served.port) as (reader, writer):
+        served.door.chosen = lambda head: Answer(200, bytes(30_000_000))
+        writer.write(GET)
+        await reader.head()
+        served.shut_down()
+
+        await until(lambda: not served.state.connections)
