@@ -245,6 +245,15 @@ def _fields(block: bytes, minor: int) -> RequestFields:
     return fields
 
 
+def check_begun(held: bytes) -> None:
+    """Refuse what can become no response head however it goes on, lest it be waited for.
+
+    An answer may take its time, so that nothing else would end the wait for another protocol's.
+    """
+    if not b"HTTP/1.".startswith(held[:7]) or held.count(b"\n") > held.count(b"\r\n"):
+        raise BadHead(502, "The upstream's answer is not HTTP/1.1.")
+
+
 def parse_response(head: bytes) -> ResponseHead:
     """Parse a whole head; one that sets no cookie is remembered, since a busy server repeats it."""
     known = _answers.get(head)

@@ -14,7 +14,7 @@ from gateway.wire.door import Failure, Outcome, Relay
 from gateway.wire.fields import BadHead
 from gateway.wire.framing import BadFraming, Chunked, UntilClose
 from gateway.wire.handshake import check_switched
-from gateway.wire.head import RequestHead, ResponseHead, parse_response
+from gateway.wire.head import RequestHead, ResponseHead, check_begun, parse_response
 from gateway.wire.talk import ClientSide
 from gateway.wire.tasks import Tasks
 from gateway.wire.tunnel import Tunnel
@@ -197,6 +197,7 @@ class Exchange:
                 self._client.write(self._for_client(head, b""))
         if len(self._buffer) > _LONGEST_HEAD:
             raise BadHead(502, "The upstream's head is too long.")
+        check_begun(self._buffer)
 
     def _respond(self, head: ResponseHead, rest: bytes) -> None:
         if head.status == 101:

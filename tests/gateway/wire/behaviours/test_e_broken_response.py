@@ -181,3 +181,38 @@ async def test_what_is_no_response_and_stays_is_a_clean_502(answer: bytes) -> No
         assert got.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
         assert got.count(b"HTTP/1.1 ") == 1
         await until(lambda: not served.pool._open)
+
+
+@pytest.mark.behaviour(56)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"hello",
+        b"<html>old web</html>\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/2",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\nok",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nhello",
+    ],
+)
+async def test_what_can_become_no_response_is_not_waited_for(answer: bytes) -> None:
+    async with relaying(plays(answer)) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+
+        assert b"HTTP/1.1 502 Bad Gateway\r\n" in await reader.until(b"invalid")
+
+
+@pytest.mark.behaviour(56)
+async def test_response_that_comes_byte_by_byte_is_waited_for() -> None:
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.head()
+        for at in range(len(OK)):
+            writer.write(OK[at : at + 1])
+            await writer.drain()
+
+    async with relaying(script) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+
+        assert await reader.until(b"ok") == OK
