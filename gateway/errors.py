@@ -51,6 +51,7 @@ STATUS = {
     "engine_unavailable": 503,
     "not_on_shared": 503,
     "orchestrator_unavailable": 503,
+    "shared_unavailable": 503,
     "storage_unavailable": 503,
     "too_many_connections": 503,
     "start_timeout": 504,

@@ -38,6 +38,7 @@ from gateway.routing import (
     gives_way,
     route,
 )
+from gateway.shared_service import SharedService
 from gateway.via import Via
 from gateway.wire.door import Answer, Client, Decision, Failure, Local, Relay, Wait
 from gateway.wire.head import RequestHead
@@ -75,7 +76,8 @@ class Front:
         self._roster = parts.roster
         self._directory = parts.directory
         self._conversations = parts.conversations
-        self._shared = parts.shared
+        shared = parts.settings.shared
+        self._shared = SharedService(shared, tasks) if shared else None
         self._lookups = Lookups(parts, tasks)
         self._noticing = Noticing(parts.changes, parts.conversations, tasks)
         self._relays = Relays(parts, self._noticing, via, self._session_failed)
@@ -176,9 +178,7 @@ class Front:
             case ToSession(upstream):
                 return self._to_session(question, upstream)
             case ToShared(reason):
-                return self._relays.to_shared(
-                    question.head, question.client, question.ask, question.caller, reason
-                )
+                return self._to_shared(question, reason)
             case Hold(briefly):
                 assert session_id is not None
                 return _wait(question, lambda: self._hold(question, session_id, briefly=briefly))
@@ -242,6 +242,19 @@ class Front:
         head, client, reading, _, caller, again = question
         assert caller is not None
         return self._relays.to_session(head, client, reading.sender, caller, upstream, again=again)
+
+    def _to_shared(self, question: Question, reason: str) -> Decision:
+        assert self._shared is not None
+        if not self._shared.answers:
+            return _wait(question, lambda: self._look_first(question, reason))
+        head, client, _, ask, caller, _ = question
+        return self._relays.to_shared(head, client, ask, caller, reason, doubt=self._shared.doubt)
+
+    async def _look_first(self, question: Question, reason: str) -> Decision:
+        assert self._shared is not None
+        if await self._shared.look():
+            return self._to_shared(question, reason)
+        return refusals.shared_unavailable(marks.shared(reason))
 
     # When an upstream gives no answer
 

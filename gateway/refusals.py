@@ -31,6 +31,9 @@ _SENTENCES = {
     "conversation_unavailable": (
         "This conversation lives in the session's own container, which cannot be had now."
     ),
+    "shared_unavailable": (
+        "The shared service would have to answer this, and does not answer now."
+    ),
     "not_on_shared": (
         "The shared service would have to answer this, and does not do it for one person: it is "
         "everybody's, and limited to talk."
@@ -81,6 +84,12 @@ def no_answer(failure: Failure, mark: bytes) -> Answer:
     """Say that an upstream gave none; it may have acted, so nobody else was asked."""
     code, sentence = _FAILED[failure.kind]
     return of_error(GatewayError(code, sentence), mark)
+
+
+def shared_unavailable(mark: bytes) -> Answer:
+    """Say that the shared service does not answer; nothing was sent to it."""
+    code = "shared_unavailable"
+    return of_error(GatewayError(code, _SENTENCES[code], retry_after_s=_RETRY_S), mark)
 
 
 def of_wire(status: int, sentence: str) -> Answer:

@@ -68,8 +68,16 @@ class Relays:
         return relay if target is head.target else replace(relay, target=target)
 
     def to_shared(
-        self, head: RequestHead, client: Client, ask: Ask, caller: Caller | None, reason: str
+        self,
+        head: RequestHead,
+        client: Client,
+        ask: Ask,
+        caller: Caller | None,
+        reason: str,
+        *,
+        doubt: Callable[[], None],
     ) -> Relay:
+        """`doubt` is told when the shared service gives no answer."""
         assert self._shared is not None
         session_id = caller.session_id if caller else None
         if session_id is not None and reason not in _NOT_IN_PLACE:
@@ -83,7 +91,7 @@ class Relays:
             held_under=streams.names(caller, fallback_events=ask.path in opencode.EVENTS)
             if caller
             else (),
-            otherwise=lambda _head, _client, failure: refusals.no_answer(failure, mark),
+            otherwise=partial(_shared_failed, mark, doubt),
         )
         relay.target = without_auth_token(head.target)
         if session_id is not None and opencode.creates_conversation(ask.method, ask.path):
@@ -95,3 +103,10 @@ class Relays:
     def _count_fallback(self, session_id: str, reason: str) -> None:
         self._metrics.fallback(reason)
         logger.warning("served by the shared service session=%s reason=%s", session_id, reason)
+
+
+def _shared_failed(
+    mark: bytes, doubt: Callable[[], None], _head: RequestHead, _client: Client, failure: Failure
+) -> Decision:
+    doubt()
+    return refusals.no_answer(failure, mark)

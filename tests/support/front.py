@@ -109,12 +109,19 @@ def _refused(code: str, status: int, **data: Any) -> Response:
 
 
 class RawOpenCode:
-    """Answers each request with `answer`, keeps every head, and can die before answering."""
+    """Answers each request with `answer`, keeps every head, and can die before answering.
+
+    Until it `wakes` it accepts connections and says nothing, as a port proxy does.
+    """
 
     def __init__(self, answer: bytes) -> None:
         self.answer = answer
         self.heads: list[bytes] = []
+        self.connections = 0
+        self.looks = 0
         self.dies = False
+        self.wakes = asyncio.Event()
+        self.wakes.set()
         self.port = 0
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
@@ -133,10 +140,15 @@ class RawOpenCode:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         self._writers.append(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                self.heads.append(head)
+                if b"\r\nUser-Agent: python-httpx" in head:
+                    self.looks += 1  # not a relayed request
+                else:
+                    self.heads.append(head)
+                await self.wakes.wait()
                 if self.dies:
                     break
                 writer.write(self.answer)
