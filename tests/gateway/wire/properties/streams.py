@@ -29,18 +29,21 @@ _ANY = st.one_of(
 )
 _CHUNKED_REQUEST = b"POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 _CHUNKED_ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-_BODIES = st.one_of(_ODD_CHUNKS, _ANY)
+_CUT_OFF = st.sampled_from(
+    [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut", _CHUNKED_ANSWER + b"3\r\na"]
+)
 
 _of_client = st.one_of(
     pipelines.map(lambda exchanges: b"".join(exchange.request for exchange in exchanges)),
-    st.tuples(heads.requests(), _BODIES).map(b"".join),
-    _BODIES.map(lambda body: _CHUNKED_REQUEST + body),
+    st.tuples(heads.requests(), _ANY).map(b"".join),
+    *[_ODD_CHUNKS.map(lambda body: _CHUNKED_REQUEST + body)] * 2,
     _ANY,
 )
 _of_upstream = st.one_of(
     pipelines.map(lambda exchanges: exchanges[0].answer),
-    st.tuples(heads.responses(), _BODIES).map(b"".join),
-    _BODIES.map(lambda body: _CHUNKED_ANSWER + body),
+    st.tuples(heads.responses(), _ANY).map(b"".join),
+    *[_ODD_CHUNKS.map(lambda body: _CHUNKED_ANSWER + body)] * 2,
+    _CUT_OFF,
     st.tuples(heads.interims(), heads.responses()).map(b"".join),
     _ANY,
 )
