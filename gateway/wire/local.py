@@ -9,12 +9,12 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 from gateway.wire.date import date_line
 from gateway.wire.delivery import connection_line, reason
 from gateway.wire.door import Client, Local, Outcome
 from gateway.wire.head import RequestHead
+from gateway.wire.scope import scope_of
 from gateway.wire.tasks import Tasks
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class LocalExchange:
         self._complete = False
 
     def begin(self, app: App, shared_state: dict[str, Any], peer: Client) -> None:
-        scope = self._scope(shared_state, peer)
+        scope = scope_of(self._head, self._local, shared_state, peer)
         self._outcome.upstream = "gateway"
         self._task = self._tasks.start(self._run(app, scope), "own request")
         if not self._request_done:
@@ -142,27 +142,6 @@ class LocalExchange:
                 self._client.truncated(abort=False)
             else:
                 self._client.broke()
-
-    def _scope(self, shared_state: dict[str, Any], peer: Client) -> dict[str, Any]:
-        path, query = self._head.path, self._head.query
-        if self._local.path is not None:
-            path, query = self._local.path.encode(), b""
-        return {
-            "type": "http",
-            # 2.4: `send` raises once the client has gone, so Starlette need not poll `receive`.
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": f"1.{self._head.minor}",
-            "method": self._head.method.decode(),
-            "scheme": "http",
-            "path": unquote(path.decode("latin-1")),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": [(line.name, line.value) for line in self._head.fields.lines],
-            "client": (peer.host, peer.port),
-            "server": None,
-            "state": {**shared_state, **self._local.state},
-        }
 
     async def _receive(self) -> Message:
         self._continue()
@@ -229,7 +208,10 @@ class LocalExchange:
         fields: list[tuple[bytes, bytes]] = list(self._start.get("headers", []))
         lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         names = {name.lower() for name, _ in fields}
-        self._endless = any(value.startswith(b"text/event-stream") for _, value in fields)
+        self._endless = any(
+            name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+            for name, value in fields
+        )
         self._bodyless = self._head.method == b"HEAD" or status in (204, 304)
         if b"date" not in names:
             lines += date_line()
