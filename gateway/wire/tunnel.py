@@ -73,7 +73,7 @@ class Tunnel:
 
     def revoke(self) -> None:
         self._outcome.trouble = "revoked"
-        self._part(_POLICY_VIOLATION, b"signed out", otherwise_abort=True)
+        self._part(_POLICY_VIOLATION, b"access has ended", otherwise_abort=True)
 
     def drain(self) -> None:
         self._part(_SERVICE_RESTART, b"the gateway restarts", otherwise_abort=False)

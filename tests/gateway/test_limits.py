@@ -73,3 +73,13 @@ async def test_address_that_has_its_share_is_told_in_json(tmp_path: Path) -> Non
         assert (await first.head()).startswith(b"HTTP/1.1 200 ")
     assert (status, headers["retry-after"], headers["connection"]) == (503, "5", "close")
     assert json.loads(body)["data"]["code"] == "too_many_connections"
+
+
+async def test_gateways_own_paths_answer_for_a_session_that_is_full(tmp_path: Path) -> None:
+    async with gateway(tmp_path, MAX_CONNECTIONS_PER_SESSION="1") as gw, AsyncExitStack() as stack:
+        reader = await gw.open("/session", stack)
+        await reader.head()
+
+        status, _, _ = await gw.ask("/gateway/me")
+
+    assert status == 200

@@ -31,7 +31,7 @@ from tests.support.wire import (
 
 BLOCK = b"x" * 65536
 RESTARTS = b"\x88\x16\x03\xf4the gateway restarts"
-SIGNED_OUT = b"\x88\x0c\x03\xf0signed out"
+ENDED = b"\x88\x12\x03\xf0access has ended"
 HELLO = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
 
 
@@ -70,7 +70,7 @@ async def test_shutdown_is_told_to_both_ends_by_a_close_frame() -> None:
     ("end", "told", "told_upstream"),
     [
         (Served.shut_down, Close(1012, "the gateway restarts"), 1001),
-        (lambda served: served.wiring.live.close("key"), Close(1008, "signed out"), 1001),
+        (lambda served: served.wiring.live.close("key"), Close(1008, "access has ended"), 1001),
     ],
 )
 async def test_real_client_and_server_see_a_proper_close(
@@ -104,7 +104,7 @@ async def test_revoked_tunnel_is_told_why_and_ended_on_both_sides() -> None:
         await reader.head()
         served.wiring.live.close("key")
 
-        assert await reader.rest() == SIGNED_OUT
+        assert await reader.rest() == ENDED
         await until(lambda: not served.pool._open)
         assert (await served.ended()).trouble == "revoked"
 

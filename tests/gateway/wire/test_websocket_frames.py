@@ -88,6 +88,19 @@ def test_behind_a_close_frame_no_other_may_stand() -> None:
     assert not followed(frame(3, masked=False) + data).may_close
 
 
+@given(st.booleans(), st.binary(max_size=200), st.data())
+def test_noise_is_followed_alike_however_it_is_cut(
+    masked: bool, noise: bytes, draw: st.DataObject
+) -> None:
+    cut = draw.draw(st.integers(0, len(noise)))
+    bytewise = (noise[at : at + 1] for at in range(len(noise)))
+
+    whole = followed(noise, masked=masked).may_close
+
+    assert followed(noise[:cut], noise[cut:], masked=masked).may_close is whole
+    assert followed(*bytewise, masked=masked).may_close is whole
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
