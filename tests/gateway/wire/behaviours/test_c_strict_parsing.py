@@ -158,7 +158,7 @@ async def test_broken_chunk_is_refused_and_the_upload_is_cut_not_completed(bad: 
             ended.set()
 
     async with relaying(script) as served:
-        got = await ask(served.port, CHUNKED + b"4\r\ngood\r\n" + bad + SMUGGLED)
+        got = await ask(served.port, CHUNKED + b"4\r\ngood\r\n" + bad + b"0\r\n\r\n" + SMUGGLED)
         await until(lambda: served.raw.connections == 0 or ended.is_set())
 
         assert got.startswith(b"HTTP/1.1 400 ")

@@ -122,6 +122,15 @@ async def test_other_upgrade_is_ignored_and_its_connection_goes_on(protocol: byt
         assert served.raw.received == [2 * (POST + b"Content-Length: 4\r\n\r\nbody")]
 
 
+@pytest.mark.behaviour(33)
+async def test_websocket_handshake_with_a_body_is_a_request_with_a_body() -> None:
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    framing = b"Content-Length: 4\r\n\r\nbody"
+    first = b"GET / HTTP/1.1\r\nHost: a\r\n"
+
+    assert await forwarded(first + upgrade + framing, end=b"body") == first + framing
+
+
 @pytest.mark.behaviour(32)
 async def test_pipelined_requests_go_up_one_at_a_time() -> None:
     async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
