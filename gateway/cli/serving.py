@@ -5,6 +5,7 @@ and shuts its application down. Signals are the caller's; this module knows no a
 """
 
 import contextlib
+import gc
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -83,6 +84,10 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What was made until now stays. Walking its 100,000 objects in each full collection would
+        # hold up every connection for 50 ms.
+        gc.collect()
+        gc.freeze()
         self.up.set()
 
     @contextlib.contextmanager
