@@ -37,6 +37,13 @@ logger = logging.getLogger(__name__)
 _CLIENT_GONE = 499
 
 
+@dataclass(slots=True)
+class Drain:
+    """Whether the shutdown has begun: a connection may still come out of the kernel's hands."""
+
+    begun: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Wiring:
     """What all connections of a gateway share. Times in seconds.
@@ -51,6 +58,7 @@ class Wiring:
     deadlines: Deadlines = field(default_factory=Deadlines)
     limits: HeadLimits = field(default_factory=HeadLimits)
     addresses: Quota = field(default_factory=Quota)
+    drain: Drain = field(default_factory=Drain)
     body_bytes: int = sys.maxsize
     early_bytes: int = 64 * 1024
     head_s: float = 10.0
@@ -94,6 +102,8 @@ class ClientConnection(ClientSocket):
         self._counted = self._wiring.addresses.take(host)
         if not self._counted:
             self._refuse(BadHead(503, "Too many connections are open from this address."))
+        if self._wiring.drain.begun:
+            self.shutdown()
 
     def eof_received(self) -> bool:
         if self._talk is None:
@@ -140,7 +150,7 @@ class ClientConnection(ClientSocket):
         A request may have been sent before its client could know. It gets a moment to arrive, and
         its answer says that the connection closes: cutting it would fail somebody at each reload.
         """
-        self.draining = True
+        self.draining = self._wiring.drain.begun = True
         if self._talk is not None:
             self._talk.drain()
         elif self._resting:

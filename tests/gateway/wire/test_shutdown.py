@@ -207,3 +207,13 @@ async def test_client_that_does_not_read_its_last_answer_holds_nothing_up(
         served.shut_down()
 
         await until(lambda: not served.state.connections)
+
+
+async def test_connection_that_comes_late_has_one_request() -> None:
+    async with relaying(plays(OK)) as served, client(served.port):
+        await until(lambda: bool(served.state.connections))
+        served.shut_down()
+        async with client(served.port) as (reader, writer):
+            writer.write(GET)
+
+            assert (await reader.rest()).endswith(b"\r\nConnection: close\r\n\r\nok")
