@@ -182,9 +182,9 @@ async def _load(together: Parts) -> None:
 
 async def _metrics(request: Request) -> Response:
     found = parts(request)
-    others = await found.bus.snapshots() if found.bus else []
-    text = rendered([_counted(found), *others])
-    return Response(text, media_type="text/plain; version=0.0.4")
+    own = _counted(found)
+    told = await found.bus.totals(own) if found.bus else [own]
+    return Response(rendered(told), media_type="text/plain; version=0.0.4")
 
 
 def _counted(together: Parts) -> Snapshot:

@@ -62,16 +62,20 @@ class Bus:
             self._hear(json.loads(line), take, counted)
         self.lost.set()
 
-    async def snapshots(self) -> list[Snapshot]:
-        """Return what each other worker counted, and those before them; without whoever is late."""
+    async def totals(self, own: Snapshot) -> list[Snapshot]:
+        """Return what all workers counted, and those before them; without whoever is late."""
         self._asked += 1
-        question = self._questions[self._asked] = _Question()
-        self._say({"ask": self._asked})
-        with anyio.move_on_after(_ANSWERS_WITHIN_S) as late:
-            await question.done.wait()
+        number, question = self._asked, _Question()
+        self._questions[number] = question
+        self._say({"ask": number, "snapshot": own})
+        try:
+            with anyio.move_on_after(_ANSWERS_WITHIN_S) as late:
+                await question.done.wait()
+        finally:
+            del self._questions[number]
         if late.cancelled_caught:
             logger.warning("a worker did not tell in time what it counted")
-        return question.answers
+        return [own, *question.answers]
 
     async def aclose(self) -> None:
         self._writer.close()
@@ -115,7 +119,6 @@ class Bus:
             question.of = of + len(snapshots)
         question.answers += snapshots
         if len(question.answers) == question.of:
-            del self._questions[number]
             question.done.set()
 
     def _say(self, message: Message) -> None:

@@ -50,6 +50,8 @@ class Crew:
                 async with anyio.create_task_group() as self._caring:
                     self._take_over(await self._fresh())
                     logger.info("workers serve count=%d", len(self._listeners))
+                    if self._reloads:  # asked for while the first ones started
+                        self._caring.start_soon(self._reload)
                     yield
                     self._caring.cancel_scope.cancel()
             finally:
@@ -58,10 +60,8 @@ class Crew:
 
     def reload_soon(self) -> None:
         """Put new workers in the place of all; asked for again meanwhile, do it once more."""
-        if not self._current:  # the first ones are just starting
-            return
         self._reloads += 1
-        if self._reloads == 1:
+        if self._reloads == 1 and self._current:
             self._care().start_soon(self._reload)
 
     async def _reload(self) -> None:
@@ -114,8 +114,10 @@ class Crew:
         """Hear a worker to its end, and see to its slot should it end unasked."""
         number = next(self._numbers)
         self._exchange.enter(number, worker.say)
-        async for message in worker.messages():
-            self._exchange.heard(number, message)
+        # Shielded: who ends the crew waits for this, and a worker is not over when we are.
+        with anyio.CancelScope(shield=True):
+            async for message in worker.messages():
+                self._exchange.heard(number, message)
         self._exchange.leave(number)
         self._alive.discard(worker)
         if not worker.retired:

@@ -58,8 +58,7 @@ class Worker:
                 if "serves" in message:
                     self.serves = True
                     self.settled.set()
-                else:
-                    yield message
+                yield message
         await self.process.wait()
         self.line.close()
         self.lasted_s = anyio.current_time() - self.since
@@ -90,7 +89,7 @@ class Worker:
 async def start(slot: int, listener: socket.socket, command: Command) -> Worker:
     """Run a fresh interpreter, and so what is installed by now; Ctrl-C is the parent's to hear."""
     ours, theirs = socket.socketpair()
-    with theirs:
+    try:
         process = await anyio.open_process(
             command(listener.fileno(), theirs.fileno()),
             stdin=DEVNULL,
@@ -99,5 +98,10 @@ async def start(slot: int, listener: socket.socket, command: Command) -> Worker:
             pass_fds=(listener.fileno(), theirs.fileno()),
             start_new_session=True,
         )
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
     reader, line = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
     return Worker(slot, process, reader, line)

@@ -25,6 +25,7 @@ class FakeContainer:
 
 class FakeEngine:
     name = "fake"
+    opencode = FakeOpenCode
 
     def __init__(self) -> None:
         self.containers: dict[str, FakeContainer] = {}
@@ -99,7 +100,7 @@ class FakeEngine:
         if session_id not in self.containers:
             raise EngineError("There is no such container.")
         container = self.containers[session_id]
-        container.server = FakeOpenCode(environment.values["OPENCODE_SERVER_PASSWORD"])
+        container.server = self.opencode(environment.values["OPENCODE_SERVER_PASSWORD"])
         container.server.manner = self.manner
         address = await container.server.listen()
         self._boots += 1
