@@ -223,7 +223,7 @@ class ClientConnection(ClientSocket):
         if isinstance(decision, Relay):
             self._relay(decision)
         elif isinstance(decision, Wait):
-            if self._find_room(decision.held_under):
+            if self._fits() and self._find_room(decision.held_under):
                 self._waiting = self._wiring.tasks.start(self._wait(decision), "decide")
         elif isinstance(decision, Local):
             self._local(decision)
@@ -236,8 +236,7 @@ class ClientConnection(ClientSocket):
         if relay.held_under is not self._held_under and not self._find_room(relay.held_under):
             return
         if self._head.has_body:
-            if (self._head.length or 0) > self._wiring.body_bytes:
-                self._answer(self._wiring.door.refuse(413, BodyTooLarge.sentence))
+            if not self._fits():
                 return
             self._body = request_body(self._head, decode=False, most=self._wiring.body_bytes)
         exchange = Exchange(self, self._head, relay, self._outcome, self._wiring.tasks)
@@ -272,6 +271,14 @@ class ClientConnection(ClientSocket):
             self._wiring.live.leave(self._held_under, self)
             self._wiring.live.enter(keys, self)
             self._held_under = keys
+
+    def _fits(self) -> bool:
+        """Whether the body may be passed on, as far as its length is announced."""
+        assert self._head is not None
+        if (self._head.length or 0) <= self._wiring.body_bytes:
+            return True
+        self._answer(self._wiring.door.refuse(413, BodyTooLarge.sentence))
+        return False
 
     def _find_room(self, keys: tuple[str, ...]) -> bool:
         """Be held under these keys, unless too many are: then that is the answer."""

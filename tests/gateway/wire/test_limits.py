@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from gateway.wire.door import Decision, Wait
 from gateway.wire.live import Live
 from gateway.wire.quota import Quota
 from tests.support.wire import (
@@ -59,6 +60,23 @@ async def test_body_announced_too_large_is_refused_before_any_upstream_hears_of_
         assert (await reader.rest()).startswith(b"HTTP/1.1 413 ")
         assert served.raw.connections == 0
         assert (await served.ended()).status == 413
+
+
+async def test_body_announced_too_large_is_refused_before_anything_is_waited_for() -> None:
+    async def work() -> Decision:
+        raise AssertionError("nothing is to be started for it")
+
+    async with (
+        relaying(takes_bodies, body_bytes=5) as served,
+        client(served.port) as (
+            reader,
+            writer,
+        ),
+    ):
+        served.door.chosen = lambda head: Wait(work)
+        writer.write(POST + b"Content-Length: 6\r\n\r\n")
+
+        assert (await reader.rest()).startswith(b"HTTP/1.1 413 ")
 
 
 async def test_chunks_that_become_too_large_are_refused_and_never_completed() -> None:
