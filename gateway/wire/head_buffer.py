@@ -3,8 +3,12 @@
 Pure. It looks for a head's end and at its size; what a head may be is `head`'s.
 """
 
+import re
+
 from gateway.wire.fields import BadHead
 from gateway.wire.head import HeadLimits
+
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
 
 
 class HeadBuffer:
@@ -20,9 +24,10 @@ class HeadBuffer:
         """Return (a whole head, what follows it), or None while it is not whole."""
         if self.held:
             data, self.held = self.held + data, b""
-        # RFC 9112 §2.2: an empty line before the request line is to be ignored.
+        # RFC 9112 §2.2: an empty line before the request line is to be ignored. So is every
+        # further one: how many a single read brings is chance.
         if data.startswith(b"\r\n"):
-            data = data[2:]
+            data = _EMPTY_LINES.sub(b"", data, 1)
         end = data.find(b"\r\n\r\n") + 4
         if 3 < end == len(data) <= self._limits.head_bytes:
             return data, b""

@@ -19,8 +19,9 @@ def test_head_cut_anywhere_is_put_together(cut: int) -> None:
     assert not buffer.held
 
 
-def test_empty_line_before_a_head_is_ignored() -> None:
-    assert HeadBuffer(LIMITS).feed(b"\r\n" + HEAD) == (HEAD, b"")
+@pytest.mark.parametrize("lines", [1, 2, 100])
+def test_empty_lines_before_a_head_are_ignored(lines: int) -> None:
+    assert HeadBuffer(LIMITS).feed(b"\r\n" * lines + HEAD) == (HEAD, b"")
 
 
 def test_empty_line_alone_begins_no_head() -> None:
