@@ -59,3 +59,4 @@ def _stream(draw: st.DrawFn, parts: st.SearchStrategy[bytes], hidden: bytes) -> 
 
 of_client = _stream(_of_client, SMUGGLED)
 of_upstream = _stream(_of_upstream, FORGED).filter(bool)
+bodies = st.tuples(_ODD_CHUNKS, st.one_of(_ODD_CHUNKS, _ANY)).map(b"".join)
