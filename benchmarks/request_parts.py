@@ -1,4 +1,4 @@
-"""Where a request's microseconds on the proxy's core go: samples of perf, by whose code it was in.
+"""Where a request's microseconds on the proxy's core go: samples of perf, by what it was doing.
 
 The gateway runs as in production and is watched from outside, so nothing in it is slower for it.
 """
@@ -6,6 +6,7 @@ The gateway runs as in production and is watched from outside, so nothing in it 
 import re
 import shutil
 import subprocess
+from collections import Counter
 
 from benchmarks import heads
 from benchmarks.bench import GATEWAY, Bench
@@ -13,12 +14,17 @@ from benchmarks.programs import Program, family
 from benchmarks.rounds import Figures, Results, alternate
 from benchmarks.small_requests import Load, send
 
-# What the names of perf's report say of whose code it is; what is left is "other libraries".
-_OWNERS = {
-    "the kernel: sockets, TCP, the log's file": r"\[kernel|\[vdso|\[guest",
-    "Python: our code, interpreted": r"python3",
-    "uvloop: the event loop": r"^loop\.",
+# What a sample's innermost function or, in the kernel, any function on its stack says of the work.
+_KERNEL = {
+    "kernel: sending": r"tcp_sendmsg",
+    "kernel: receiving": r"tcp_recvmsg|sock_read_iter",
+    "kernel: waiting for sockets": r"epoll",
 }
+_PROGRAM = {
+    "uvloop": r"/loop\.cpython",
+    "Python, running our code": r"/(lib)?python3[^/]*$",
+}
+_OTHER_KERNEL = "kernel: all else"
 _OTHER = "C libraries"
 _SAMPLES_PER_S = "999"
 
@@ -51,7 +57,7 @@ def _sampling(bench: Bench, program: Program) -> "subprocess.Popen[bytes]":
     watched = ",".join(map(str, family(program.process.pid)))
     return subprocess.Popen(
         [
-            "taskset", "-c", bench.cores.load, "perf", "record", "--quiet", "-e", "cpu-clock",
+            "taskset", "-c", bench.cores.load, "perf", "record", "--quiet", "-g", "-e", "cpu-clock",
             "-F", _SAMPLES_PER_S, "-p", watched, "-o", str(bench.folder / "samples"),
         ],
         stderr=subprocess.DEVNULL,
@@ -59,17 +65,20 @@ def _sampling(bench: Bench, program: Program) -> "subprocess.Popen[bytes]":
 
 
 def _shares(bench: Bench) -> Figures:
-    report = bench.load(
-        "perf", "report", "-i", bench.folder / "samples", "--sort", "dso", "--stdio", "--quiet"
-    )
-    shares = dict.fromkeys([*_OWNERS, _OTHER], 0.0)
-    for percent, where in re.findall(r"^\s*([\d.]+)%\s+(\S+)", report, re.M):
-        shares[_owner(where)] += float(percent) / 100
-    return shares
+    told = bench.load("perf", "script", "-i", bench.folder / "samples", "-F", "ip,sym,dso")
+    stacks = [stack for stack in told.split("\n\n") if stack.strip()]
+    counted = Counter(map(part, stacks))
+    parts = [*_PROGRAM, _OTHER, *_KERNEL, _OTHER_KERNEL]
+    return {name: counted[name] / len(stacks) for name in parts}
 
 
-def _owner(where: str) -> str:
-    for owner, pattern in _OWNERS.items():
-        if re.search(pattern, where):
-            return owner
-    return _OTHER
+def part(stack: str) -> str:
+    """Say what a sample belongs to; its lines are the functions, the innermost first."""
+    innermost = stack.strip().partition("\n")[0]
+    if re.search(r"\[kernel|\[vdso|\[guest", innermost):
+        return _first(_KERNEL, stack) or _OTHER_KERNEL
+    return _first(_PROGRAM, innermost) or _OTHER
+
+
+def _first(patterns: dict[str, str], text: str) -> str | None:
+    return next((name for name, pattern in patterns.items() if re.search(pattern, text)), None)

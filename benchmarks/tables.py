@@ -119,7 +119,8 @@ def container(results: Results) -> str:
 
 def machine(results: Results) -> str:
     shown = [f"{name} {value}" for name, value in results["machine"].items()]
-    return f"Measured on {results['run']['date']} with: {', '.join(shown)}."
+    run = results["run"]
+    return f"Measured on {run['date']} at commit {run['commit']} with: {', '.join(shown)}."
 
 
 BLOCKS: Mapping[str, Callable[[Results], str]] = {

@@ -33,7 +33,7 @@ def _measure_both(bench: Bench, rounds: int) -> Results:
     down = _measure(bench, rounds, "download", heads.get(_PATH, bench.deployment.cookies[0]))
     up = _measure(bench, rounds, "upload", heads.upload(_PATH, bench.deployment.cookies[0], BYTES))
     growth = {
-        row: round((program.peak_kib() - before[row]) / 1024, 1)
+        row: max(0.0, round((program.peak_kib() - before[row]) / 1024, 1))
         for row, program in bench.rows.items()
         if row != DIRECT
     }
