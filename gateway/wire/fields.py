@@ -32,6 +32,8 @@ _HOP_BY_HOP: Final = frozenset(
         b"proxy-authenticate proxy-authorization proxy-authentication-info http2-settings"
     ).split()
 )
+# What nearly every client nominates is gone already, is no field, or may not go.
+_NOMINATED_IN_VAIN: Final = _HOP_BY_HOP | {b"close", b"content-length"}
 
 _MOST_KNOWN = 4096
 _NO_MEMBERS: Final[frozenset[bytes]] = frozenset()
@@ -48,13 +50,14 @@ class BadHead(Exception):
 
 
 class Line:
-    """One field line, `text` as it came. `name` is lower-case; `folded` has `-` for each `_`.
+    """One field line, `text` as it came with its CRLF; `name` is lower-case.
 
-    Servers behind CGI-like interfaces take `X_Forwarded_For` for `X-Forwarded-For`.
+    `folded` has `-` for each `_`: servers behind CGI-like interfaces take `X_Forwarded_For` for
+    `X-Forwarded-For`.
     """
 
     def __init__(self, text: bytes, name: bytes, value: bytes) -> None:
-        self.text = text
+        self.text = text + b"\r\n"
         self.name = name.lower()
         self.value = value.strip(b" \t")
         self.folded = self.name.replace(b"_", b"-")
@@ -160,7 +163,7 @@ class Fields:
     def passed_on(self, without: frozenset[bytes]) -> bytes:
         """Return the lines that travel on, framing excluded; remembered for the last `without`."""
         if self._without is not without:
-            self._passed_on = b"".join([line.text + b"\r\n" for line in self.kept(without)])
+            self._passed_on = b"".join([line.text for line in self.kept(without)])
             self._without = without
         return self._passed_on
 
@@ -172,6 +175,7 @@ class Fields:
         """
         kept = [line for line in self.lines if not line.hop and line.folded not in without]
         if b"connection" in self._noted:
-            nominated = self.tokens(b"connection") - {b"content-length"}
-            kept = [line for line in kept if line.name not in nominated]
+            nominated = self.tokens(b"connection") - _NOMINATED_IN_VAIN
+            if nominated:
+                kept = [line for line in kept if line.name not in nominated]
         return kept

@@ -8,6 +8,7 @@ stand behind us, because two parsers that read one head differently are how requ
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from gateway.wire.fields import TOKEN, BadHead, Fields, Line
@@ -22,7 +23,6 @@ _HOST = re.compile(
 )
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(/.*|\?.*)?")
 
-_HOST_LINE: Final = frozenset((b"host",))
 _LENGTH_LINE: Final = frozenset((b"content-length",))
 
 # Distinct blocks of fields that are remembered; strangers choose them, so they are bounded.
@@ -37,6 +37,11 @@ class HeadLimits:
     head_bytes: int = 32 * 1024
     target_bytes: int = 16 * 1024
     fields: int = 128
+
+
+@lru_cache(maxsize=16)
+def _and_host(without: frozenset[bytes]) -> frozenset[bytes]:
+    return without | {b"host"}
 
 
 class RequestFields(Fields):
@@ -64,7 +69,7 @@ class RequestFields(Fields):
         )
 
     def kept(self, without: frozenset[bytes]) -> list[Line]:
-        return super().kept(without | _HOST_LINE)
+        return super().kept(_and_host(without))
 
     def _only_host(self) -> bytes:
         hosts = self.noted(b"host")
@@ -198,7 +203,7 @@ class ResponseHead(Fields):
         else:
             block = b"".join(
                 [
-                    line.text + b"\r\n"
+                    line.text
                     for line in self.kept(hidden)
                     if line.name != b"set-cookie" or not refuse_cookie(line.value)
                 ]
