@@ -1,6 +1,7 @@
 """What the parts do for each other once they are put together."""
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -11,8 +12,9 @@ import anyio
 import pytest
 
 from gateway import administration, following
+from gateway.accounts import new_id
 from gateway.errors import GatewayError
-from gateway.roster import Contents
+from gateway.roster import Contents, Login
 from gateway.store import Store
 from tests.support.front import Gateway, gateway
 from tests.support.waiting import until
@@ -82,6 +84,40 @@ async def test_a_store_that_cannot_be_read_is_looked_at_again(
     await _set_password(gw)
 
     await until(partial(_is_kept_out, gw), "the login ended")
+
+
+async def test_who_was_let_in_elsewhere_is_let_in(gw: Gateway) -> None:
+    elsewhere = await _cookie_from_elsewhere(gw)
+
+    status, _, _ = await gw.ask("/gateway/me", who=elsewhere)
+
+    assert status == 200
+
+
+async def test_nobody_is_sent_away_because_the_store_cannot_tell(
+    gw: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_: Any) -> list[Login]:
+        raise GatewayError("storage_unavailable", "Not now.", retry_after_s=5)
+
+    elsewhere = await _cookie_from_elsewhere(gw)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Store, "logins_among", failing)
+        status, headers, body = await gw.ask("/gateway/me", who=elsewhere)
+
+    assert (status, headers["retry-after"]) == (503, "5")
+    assert b"storage_unavailable" in body
+    assert (await gw.ask("/gateway/me", who=elsewhere))[0] == 200
+    assert (await gw.ask("/gateway/me"))[0] == 200
+
+
+async def _cookie_from_elsewhere(gw: Gateway) -> str:
+    """The cookie of a login that this gateway was not told of."""
+    (user,) = await gw.parts.store.users()
+    login = Login(new_id(), user.id, time.time() + 60)
+    await gw.parts.store.add_login(login)
+    pair = gw.parts.cookies.set_header(login.id, None).partition(";")[0]
+    return f"Cookie: {pair}\r\n"
 
 
 async def _set_password(gw: Gateway) -> None:

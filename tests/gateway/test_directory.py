@@ -273,3 +273,23 @@ async def test_removed_session_is_forgotten_and_its_pool_closed() -> None:
         assert upstream is not None
         with pytest.raises(ConnectionRefusedError):
             await upstream.pool.connect()
+
+
+async def test_a_deleted_session_is_told_of() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+        await fixture.hear("session", view(state="removing"))
+        fixture.orchestrator.stream.put_nowait(("removed", {"session_id": "s1"}))
+        await fixture.hear("session", view(session_id="s2"))
+
+        assert fixture.gone == ["s1"]
+        assert fixture.directory.place("s1").state is State.NEW
+
+
+async def test_a_deletion_that_ended_while_nobody_listened_is_told_of() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view(state="removing"))
+        await fixture.hear("session", view(session_id="s2"))
+        await fixture.hear("snapshot", {"sessions": [view(session_id="s3")]})
+
+        assert fixture.gone == ["s1"]

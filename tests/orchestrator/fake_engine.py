@@ -70,6 +70,10 @@ class FakeEngine:
         """What a person with Docker's own tools does: the supervisor learns of it by event."""
         await self._halt(session_id, end)
 
+    def show_all(self) -> None:
+        """Say that events may have been missed, as after an engine's own restart."""
+        self._words.put_nowait(None)
+
     def break_events(self) -> None:
         self._words.put_nowait(EngineUnavailable("The stream of events broke."))
 

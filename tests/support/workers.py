@@ -7,7 +7,7 @@ serves a connection is read from the kernel's tables: the gateway itself tells n
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -106,6 +106,11 @@ class Asking:
         size = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
         return status, await self.reader.exactly(int(size or 0))
 
+    async def new_cookie(self) -> str:
+        """Return the cookie that the answer sets; its body is not read."""
+        head = await self.reader.head()
+        return head.partition(b"set-cookie: ")[2].partition(b";")[0].decode()
+
     def is_accepted(self) -> bool:
         return self._inode() != "0"
 
@@ -201,6 +206,20 @@ class Shared:
         cookies = Cookies(list(self.settings.cookie_keys), secure=False)
         cookie = cookies.set_header(login.id, session.id).partition(";")[0]
         return Person(user, session, token, login, cookie)
+
+    async def meets(self, asking: Sequence[Asking], path: str) -> None:
+        """Ask each for the same while the engine holds the start that they all wait for."""
+        self.asked.clear()
+        self.engine.hold("create")
+        for each in asking:
+            each.send(path)
+        await self.engine.reached("create")
+        await until(partial(self._starts_asked, len(asking)), "all have asked for a start")
+        self.engine.release("create")
+        assert {(await each.answer())[0] for each in asking} == {200}
+
+    async def _starts_asked(self, times: int) -> bool:
+        return self.asked.count("POST /agent-controller/sessions/agent") == times
 
     @asynccontextmanager
     async def gateway(self, workers: int = 2) -> AsyncIterator[Gateway]:

@@ -4,6 +4,7 @@ import json
 from functools import partial
 
 from gateway import administration
+from orchestrator.engines.base import EngineUnavailable
 from tests.support.waiting import until
 from tests.support.websocket import ASK
 from tests.support.workers import PASSWORD, Asking, Gateway, Person, Shared
@@ -19,21 +20,10 @@ async def test_each_worker_serves(gateway: Gateway, both: tuple[Asking, Asking])
 async def test_requests_that_meet_in_two_workers_make_one_start(
     parts: Shared, both: tuple[Asking, Asking]
 ) -> None:
-    parts.asked.clear()
     before = parts.engine.calls["create"]
-    parts.engine.hold("create")
-    for asking in both:
-        asking.send("/session")
-    await parts.engine.reached("create")
-    await until(partial(_two_asked, parts), "both workers have asked for a start")
-    parts.engine.release("create")
+    await parts.meets(both, "/session")
 
-    assert [(await asking.answer())[0] for asking in both] == [200, 200]
     assert parts.engine.calls["create"] == before + 1
-
-
-async def _two_asked(parts: Shared) -> bool:
-    return parts.asked.count("POST /agent-controller/sessions/agent") == 2
 
 
 async def test_a_login_made_in_one_worker_counts_in_the_other(
@@ -41,8 +31,7 @@ async def test_a_login_made_in_one_worker_counts_in_the_other(
 ) -> None:
     one, other = both
     one.send("/gateway/login", method="POST", cookie="", body=person.tries(PASSWORD))
-    head = await one.reader.head()
-    cookie = head.partition(b"set-cookie: ")[2].partition(b";")[0].decode()
+    cookie = await one.new_cookie()
 
     status, me = await other.ask("/gateway/me", cookie=cookie)
 
@@ -78,8 +67,7 @@ async def test_a_session_made_in_one_worker_starts_in_the_other(
 ) -> None:
     one, other = both
     one.send("/api/sessions", method="POST", body=b"{}")
-    head = await one.reader.head()
-    cookie = head.partition(b"set-cookie: ")[2].partition(b";")[0].decode()
+    cookie = await one.new_cookie()
 
     assert (await other.ask("/session", cookie=cookie))[0] == 200
 
@@ -151,3 +139,23 @@ async def test_a_new_password_ends_every_workers_streams(
 
     for asking in both:
         await asking.stream_ends(3)
+
+
+async def test_a_deletion_that_the_engine_delays_is_finished_when_it_is_back(
+    parts: Shared, both: tuple[Asking, Asking], person: Person
+) -> None:
+    one, other = both
+    await one.ask("/session")
+    parts.engine.refuse("remove", EngineUnavailable("The engine is away."))
+    status, _ = await one.ask(f"/api/sessions/{person.session.id}", method="DELETE")
+    assert status == 503
+    assert person.session.id in (await other.ask("/api/sessions"))[1].decode()
+
+    parts.engine.relent("remove")
+    parts.engine.show_all()
+
+    await until(partial(_is_gone, other, person), "the session is gone")
+
+
+async def _is_gone(asking: Asking, person: Person) -> bool:
+    return person.session.id not in (await asking.ask("/api/sessions"))[1].decode()
