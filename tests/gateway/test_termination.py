@@ -105,6 +105,7 @@ async def _answers(port: int) -> bool:
         return False
 
 
+@pytest.mark.behaviour(68)
 async def test_open_streams_end_properly_and_what_is_on_its_way_is_answered(
     gw: Gateway, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ async def test_open_streams_end_properly_and_what_is_on_its_way_is_answered(
         await ending.end(within_s=5)
 
 
+@pytest.mark.behaviour(68)
 async def test_what_never_ends_is_cut_at_the_deadline(gw: Gateway, tmp_path: Path) -> None:
     async with process_beside(gw, tmp_path) as ending:
         silent = await ending.open("POST", "/session/ses_1/message", "Content-Length: 0\r\n")

@@ -138,6 +138,7 @@ async def test_a_reload_that_fails_leaves_the_workers_of_before(
         assert (await asking.ask("/session"))[0] == 200
 
 
+@pytest.mark.behaviour(68)
 async def test_the_end_closes_streams_and_tunnels_and_is_no_failure(
     gateway: Gateway, person: Person, stack: AsyncExitStack
 ) -> None:

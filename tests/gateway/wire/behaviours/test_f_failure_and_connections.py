@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,9 @@ from tests.support.exchange import GET, OK
 from tests.support.front import Gateway, gateway
 from tests.support.wire import (
     Recorded,
-    Served,
     client,
     plays,
     relaying,
-    reset,
     until,
     within,
 )
@@ -125,57 +122,6 @@ async def test_new_container_at_the_old_address_gets_connections_of_its_own(gw: 
     await gw.ask("/session")
 
     assert len(gw.container._writers) == 2
-
-
-@pytest.mark.behaviour(66)
-async def test_more_streams_than_a_pool_keeps_starve_no_short_request() -> None:
-    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
-        while b"/stream " not in await reader.head():
-            writer.write(OK)
-        writer.write(EVENTS)
-        await reader.rest()
-
-    async with relaying(script) as served, AsyncExitStack() as stack:
-        for _ in range(100):
-            reader, writer = await stack.enter_async_context(client(served.port))
-            writer.write(GET.replace(b"/ ", b"/stream "))
-            await reader.until(b"data: 1\n\n")
-        for _ in range(3):
-            reader, writer = await stack.enter_async_context(client(served.port))
-            writer.write(GET)
-            await reader.until(b"ok")
-
-        assert served.raw.connections == 101
-
-
-@pytest.mark.behaviour(66)
-async def test_thousand_departures_at_once_leave_the_pool_usable() -> None:
-    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
-        if b"/never " not in await reader.head():
-            writer.write(OK)
-        await reader.rest()
-
-    async with relaying(script) as served:
-        writers = await _asking(served, 1000, GET.replace(b"/ ", b"/never "))
-        await until(lambda: served.raw.connections > 500)
-        for writer in writers:
-            reset(writer)
-        await until(lambda: not served.state.connections)
-        await until(lambda: not served.pool._open)
-        async with client(served.port) as (reader, writer):
-            writer.write(GET)
-
-            assert (await reader.until(b"ok")).startswith(b"HTTP/1.1 200 OK\r\n")
-        assert served.wiring.tasks._running == set()
-
-
-async def _asking(served: Served, count: int, request: bytes) -> list[asyncio.StreamWriter]:
-    writers = []
-    for _ in range(count):
-        _, writer = await asyncio.open_connection("127.0.0.1", served.port)
-        writer.write(request)
-        writers.append(writer)
-    return writers
 
 
 @pytest.mark.behaviour(67)

@@ -3,6 +3,8 @@
 import asyncio
 import tracemalloc
 
+import pytest
+
 from tests.support.wire import Recorded, Served, client, relaying
 
 MIB = 1024 * 1024
@@ -60,11 +62,13 @@ async def peak_of(served: Served, request: bytes) -> int:
     return peak - before
 
 
+@pytest.mark.behaviour(60)
 async def test_a_long_download_takes_no_more_memory_than_its_buffers() -> None:
     async with relaying(upstream) as served:
         assert await peak_of(served, DOWN) < MOST_HELD
 
 
+@pytest.mark.behaviour(37)
 async def test_a_long_upload_takes_no_more_memory_than_its_buffers() -> None:
     async with relaying(upstream) as served:
         assert await peak_of(served, UP) < MOST_HELD

@@ -47,6 +47,7 @@ async def patient() -> AsyncIterator[tuple[Patient, Served]]:
         yield patient, served
 
 
+@pytest.mark.behaviour(62, 63)
 @pytest.mark.parametrize(
     ("request_line", "until"),
     [(STREAM, b"\n\n"), (UPLOAD, b""), (STREAM.replace(b"GET", b"POST"), b"")],
@@ -95,6 +96,7 @@ class Echo:
         self.open -= 1
 
 
+@pytest.mark.behaviour(77)
 async def test_ten_thousand_websockets_leave_nothing() -> None:
     echo = Echo()
     message = b"\x81\x85abcdhello"

@@ -43,6 +43,7 @@ async def short_requests(served: Served, count: int) -> None:
             assert (await reader.until(b"ok")).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+@pytest.mark.behaviour(66)
 @pytest.mark.parametrize("everywhere", [True, False], ids=["while-waiting", "while-connecting"])
 async def test_a_thousand_cancellations_at_once_leave_the_pool_usable(everywhere: bool) -> None:
     upstream = Upstream()
@@ -61,6 +62,7 @@ async def test_a_thousand_cancellations_at_once_leave_the_pool_usable(everywhere
         assert len(served.pool._idle) == 1
 
 
+@pytest.mark.behaviour(66)
 async def test_more_streams_than_the_pool_keeps_do_not_starve_short_requests() -> None:
     upstream = Upstream()
     async with relaying(upstream) as served, AsyncExitStack() as streams:
@@ -77,6 +79,7 @@ async def test_more_streams_than_the_pool_keeps_do_not_starve_short_requests() -
         assert served.raw.connections <= STREAMS + 8
 
 
+@pytest.mark.behaviour(66)
 async def test_short_requests_are_served_while_a_thousand_wait() -> None:
     upstream = Upstream()
     async with relaying(upstream) as served, AsyncExitStack() as crowd:

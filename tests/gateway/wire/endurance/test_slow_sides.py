@@ -97,6 +97,7 @@ async def neighbour(served: Served) -> None:
             await within(reader.until(b"ok"))
 
 
+@pytest.mark.behaviour(60)
 async def test_a_stalled_reader_stops_its_endless_stream_and_no_neighbour() -> None:
     upstream = Upstream()
     async with relaying(upstream) as served, client(served.port) as (reader, writer):
@@ -115,6 +116,7 @@ async def test_a_stalled_reader_stops_its_endless_stream_and_no_neighbour() -> N
         assert len(await reader.exactly(upstream.sent)) == upstream.sent
 
 
+@pytest.mark.behaviour(37)
 async def test_a_stalled_upstream_blocks_who_uploads_a_gibibyte() -> None:
     upstream = Upstream()
     async with relaying(upstream) as served, client(served.port) as (_, writer):
@@ -126,6 +128,7 @@ async def test_a_stalled_upstream_blocks_who_uploads_a_gibibyte() -> None:
         await neighbour(served)
 
 
+@pytest.mark.behaviour(76)
 async def test_a_tunnel_holds_up_either_side_when_the_other_stalls() -> None:
     upstream = Upstream()
     async with relaying(upstream) as served, client(served.port) as (reader, writer):
@@ -141,6 +144,7 @@ async def test_a_tunnel_holds_up_either_side_when_the_other_stalls() -> None:
         await neighbour(served)
 
 
+@pytest.mark.behaviour(67)
 @pytest.mark.parametrize("head_s", [0.5])
 async def test_slow_heads_are_cut_at_their_deadline_and_stop_nobody(head_s: float) -> None:
     """Three hundred clients that send their heads a byte at a time, as slowloris does."""
@@ -159,6 +163,7 @@ async def test_slow_heads_are_cut_at_their_deadline_and_stop_nobody(head_s: floa
         assert len(served.door.heads) == 50
 
 
+@pytest.mark.behaviour(9, 67)
 async def test_a_head_that_never_ends_is_cut_although_bytes_keep_coming() -> None:
     async with relaying(Upstream(), head_s=0.5) as served, client(served.port) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")

@@ -137,6 +137,7 @@ async def talk(port: int, pieces: list[bytes], methods: list[bytes]) -> tuple[li
     return got, b""
 
 
+@pytest.mark.behaviour(22, 26, 32)
 @ON_SOCKETS
 @given(sent=streams.of_client, cuts=segments)
 async def test_no_bytes_of_a_client_make_a_request_that_was_none(
