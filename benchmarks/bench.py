@@ -4,6 +4,7 @@ Everything is started at the beginning and ended at the end, whatever happens be
 nothing but what a measurement cost the proxy.
 """
 
+import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from benchmarks import gateway, programs, yardsticks
 from benchmarks.cores import Cores
 from benchmarks.gateway import Deployment
 from benchmarks.programs import Program
-from benchmarks.rounds import Figures, figure
+from benchmarks.rounds import Figures, Results, figure
 
 DIRECT = "direct"
 GATEWAY = "gateway"
@@ -85,22 +86,32 @@ def standing(folder: Path, cores: Cores) -> Iterator[Bench]:
         yield Bench(folder, cores, upstream, deployment, {**rows, DIRECT: upstream})
 
 
-def costing(program: Program, work: Callable[[], Figures]) -> Figures:
-    """Add to the work's figures what each of its `done` took of the proxy, and its core's share."""
-    before, started = program.cpu_s(), time.monotonic()
+def costing(bench: Bench, program: Program, work: Callable[[], Figures]) -> Figures:
+    """Add to the work's figures what each of its `done` took of the proxy, and who was how busy.
+
+    The load is what the work runs and waits for, together with the upstream.
+    """
+    proxy, load, started = program.cpu_s(), _load_s(bench), time.monotonic()
     figures = work()
-    cpu, took = program.cpu_s() - before, time.monotonic() - started
+    proxy, load = program.cpu_s() - proxy, _load_s(bench) - load
+    took = time.monotonic() - started
     done = figures.pop("done")
-    return {**figures, "cpu_us": cpu * 1e6 / done, "busy": cpu / took}
+    return {**figures, "cpu_us": proxy * 1e6 / done, "busy": proxy / took, "load": load / took}
 
 
-def costs(unit: str, found: dict[str, Figures]) -> dict[str, dict[str, dict[str, float]]]:
+def costs(unit: str, found: dict[str, Figures]) -> Results:
     """Return what `costing` found, by unit of work; going direct costs no proxy anything."""
     proxies = {row: figures for row, figures in found.items() if row != DIRECT}
     return {
         "proxy_cpu_us": {unit: figure(proxies, "cpu_us", 1)},
         "proxy_busy": {unit: figure(proxies, "busy", 2)},
+        "load_busy": {unit: figure(found, "load", 2)},
     }
+
+
+def _load_s(bench: Bench) -> float:
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return bench.upstream.cpu_s() + ended.ru_utime + ended.ru_stime
 
 
 def _compile(folder: Path) -> None:

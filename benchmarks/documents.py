@@ -40,7 +40,7 @@ def filled(text: str, results: dict[str, Any]) -> str:
     """Return a document's text with what the results say in each of its blocks."""
 
     def block(found: re.Match[str]) -> str:
-        return f"{found[1]}{tables.BLOCKS[found[2]](results)}\n{found[3]}"
+        return f"{found[1]}{tables.block(found[2], results)}\n{found[3]}"
 
     return BLOCK.sub(block, text)
 

@@ -45,4 +45,4 @@ def _stream(bench: Bench, file: Path, row: str) -> Figures:
             "done": told["received"],
         }
 
-    return costing(program, work)
+    return costing(bench, program, work)

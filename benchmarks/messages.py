@@ -31,4 +31,4 @@ def _echo(bench: Bench, file: Path, row: str) -> Figures:
         )
         return {"per_s": told["messages"] * 1e9 / told["ns"], "done": told["messages"]}
 
-    return costing(program, work)
+    return costing(bench, program, work)

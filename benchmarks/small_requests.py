@@ -44,7 +44,7 @@ def measure(bench: Bench, rounds: int) -> Results:
 
 def send(bench: Bench, program: Program, load: Load) -> Figures:
     """Load a program for a while; anything but good answers is an error."""
-    return costing(program, partial(_wrk, bench, program.port, load))
+    return costing(bench, program, partial(_wrk, bench, program.port, load))
 
 
 def _row(bench: Bench, load: Load, row: str) -> Figures:

@@ -8,6 +8,7 @@ from benchmarks.bars import BARS
 Results = Mapping[str, Any]
 
 ROWS = ("gateway", "nginx", "haproxy", "caddy", "configurable-http-proxy", "direct")
+_PROXIES = ROWS[:-1]
 _NONE = "-"
 # Of each line of the main table: what it is, the key in the results, the key within a row.
 _MAIN = (
@@ -57,18 +58,29 @@ _BUFFERED = ("gateway", "nginx", "nginx-64k")
 
 
 def costs(results: Results) -> str:
-    """Time on the proxy's core for each piece of work, and how busy that core was with it."""
-    units, busy = results["proxy_cpu_us"], results["proxy_busy"]
-    proxies = ROWS[:-1]
+    """Time on the proxy's core for each piece of work."""
     lines = [
         [
-            f"one {unit}",
-            *(_cost(units[unit].get(row), busy[unit].get(row)) for row in proxies),
-            _ratio(units[unit].get("gateway"), units[unit].get("nginx")),
+            f"{unit}, µs",
+            *(_shown(found.get(row)) for row in _PROXIES),
+            _ratio(found.get("gateway"), found.get("nginx")),
         ]
-        for unit in units
+        for unit, found in results["proxy_cpu_us"].items()
     ]
-    return _table(["", *proxies, "gateway ÷ nginx"], lines)
+    return _table(["", *_PROXIES, "gateway ÷ nginx"], lines)
+
+
+def busy(results: Results) -> str:
+    """How busy the proxy's core was with a kind of work, and how busy the load's was."""
+    ours, loads = results["proxy_busy"], results["load_busy"]
+    lines = [
+        [
+            f"{unit}s",
+            *(f"{_percent(ours[unit], row)} / {_percent(loads[unit], row)}" for row in ROWS),
+        ]
+        for unit in ours
+    ]
+    return _table(["", *ROWS], lines)
 
 
 def parts(results: Results) -> str:
@@ -123,11 +135,20 @@ def machine(results: Results) -> str:
     return f"Measured on {run['date']} at commit {run['commit']} with: {', '.join(shown)}."
 
 
+def block(name: str, results: Results) -> str:
+    """Return what stands in a document's block of this name."""
+    try:
+        return BLOCKS[name](results)
+    except KeyError:
+        return "Not measured in this run, for want of a program or a right on that machine."
+
+
 BLOCKS: Mapping[str, Callable[[Results], str]] = {
     "main": main,
     "bars": bars,
     "buffers": buffers,
     "costs": costs,
+    "busy": busy,
     "parts": parts,
     "clients": clients,
     "sessions": sessions,
@@ -143,8 +164,8 @@ def _line(results: Results, title: str, key: str, inner: str | None) -> list[str
     return [title, *map(_shown, values), _ratio(values[0], values[1])]
 
 
-def _cost(value: float | None, busy: float | None) -> str:
-    return _NONE if value is None or busy is None else f"{_shown(value)} ({busy:.0%})"
+def _percent(found: Mapping[str, float], row: str) -> str:
+    return f"{found[row]:.0%}" if row in found else _NONE
 
 
 def _ratio(value: float | None, other: float | None) -> str:

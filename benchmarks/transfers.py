@@ -53,4 +53,4 @@ def _transfer(bench: Bench, way: str, head: Path, row: str) -> Figures:
         told = json.loads(bench.load(bench.folder / "transfer", program.port, head, way, BYTES))
         return {"mb_per_s": told["bytes"] / told["ns"] * 1000, "done": told["bytes"] / 1e6}
 
-    return costing(program, work)
+    return costing(bench, program, work)

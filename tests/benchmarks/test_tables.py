@@ -40,3 +40,7 @@ def test_a_bar_that_is_missed_is_told() -> None:
     assert "| upload ÷ nginx | at least 1 | 0.90 | **no** |" in shown
     assert "| upload ÷ haproxy | at least 0.5 | 0.90 | yes |" in shown
     assert "| two workers ÷ one | at least 1.7 | - | not measured |" in shown
+
+
+def test_what_a_machine_could_not_measure_is_told() -> None:
+    assert tables.block("parts", {}).startswith("Not measured in this run")
