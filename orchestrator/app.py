@@ -55,6 +55,12 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Starlette:
     return app
 
 
+def end_streams(app: Starlette) -> None:
+    """End the event streams, which would otherwise hold up the server's end."""
+    supervisor: Supervisor = app.state.supervisor
+    supervisor.end_listening()
+
+
 async def prepare(settings: Settings) -> None:
     """Make folder and database what this version needs. Raises SettingsError."""
     try:

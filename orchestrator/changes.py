@@ -20,10 +20,14 @@ class Changes:
     def __init__(self, most_unread: int = MOST_UNREAD) -> None:
         self._listeners: set[Listener] = set()
         self._most_unread = most_unread
+        self._closed = False
 
     def listen(self, snapshot: Change) -> "Listener":
         listener = Listener(self._most_unread, snapshot)
-        self._listeners.add(listener)
+        if self._closed:
+            listener.end()
+        else:
+            self._listeners.add(listener)
         return listener
 
     def forget(self, listener: "Listener") -> None:
@@ -33,7 +37,8 @@ class Changes:
         self._listeners = {each for each in self._listeners if each.tell((name, body))}
 
     def close(self) -> None:
-        """End every listener once it has read what it was told."""
+        """End every listener once it has read what it was told, and those that come later."""
+        self._closed = True
         for listener in self._listeners:
             listener.end()
         self._listeners.clear()

@@ -133,6 +133,10 @@ class Supervisor:
         finally:
             self._changes.forget(listener)
 
+    def end_listening(self) -> None:
+        """Tell nobody anything more; who comes to listen hears how things stand, and the end."""
+        self._changes.close()
+
     def _known(self, session_id: str) -> Owner:
         owner = self._owners.get(session_id)
         if owner is None:

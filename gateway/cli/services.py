@@ -24,6 +24,7 @@ from gateway.cli.serving import bind, bind_each, serving
 from gateway.store import Store
 from gateway.workers.crew import Crew
 from migrations import upgrade
+from orchestrator.app import end_streams
 
 
 def add_gateway_to(parser: ArgumentParser) -> None:
@@ -125,7 +126,7 @@ async def _serve_orchestrator(settings: orchestrator.settings.Settings) -> None:
         engine = await orchestrator.app.choose_engine(settings)
         try:
             app = orchestrator.app.create_app(settings, engine)
-            await _serve(orchestrator_config(app), listener)
+            await _serve(orchestrator_config(app), listener, partial(end_streams, app))
         finally:
             with anyio.CancelScope(shield=True):
                 await engine.aclose()
@@ -147,9 +148,11 @@ def _run(serve: Callable[[], object]) -> None:
     anyio.run(serve, backend_options={"use_uvloop": True})  # type: ignore[arg-type]
 
 
-async def _serve(config: uvicorn.Config, listener: socket.socket) -> None:
+async def _serve(
+    config: uvicorn.Config, listener: socket.socket, hang_up: Callable[[], None] | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with serving(config, listener):
+        async with serving(config, listener, hang_up):
             async for _ in signals:
                 break

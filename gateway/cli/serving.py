@@ -7,7 +7,7 @@ and shuts its application down. Signals are the caller's; this module knows no a
 import contextlib
 import gc
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import anyio
 import uvicorn
@@ -96,8 +96,13 @@ class Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(config: uvicorn.Config, listener: socket.socket) -> AsyncIterator[Server]:
-    """Serve while the body runs; both are over when this ends."""
+async def serving(
+    config: uvicorn.Config, listener: socket.socket, hang_up: Callable[[], None] | None = None
+) -> AsyncIterator[Server]:
+    """Serve while the body runs; both are over when this ends.
+
+    `hang_up` ends the application's endless answers, for which the server would wait in vain.
+    """
     server = Server(config)
     async with anyio.create_task_group() as beside:
         beside.start_soon(_serve, server, listener)
@@ -105,6 +110,8 @@ async def serving(config: uvicorn.Config, listener: socket.socket) -> AsyncItera
             await server.up.wait()
             yield server
         finally:
+            if hang_up is not None and server.up.is_set():
+                hang_up()
             server.should_exit = True
 
 

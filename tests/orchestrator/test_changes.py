@@ -58,3 +58,12 @@ async def test_a_forgotten_listener_hears_no_more() -> None:
     listener.end()
 
     assert await heard(listener) == [SNAPSHOT]
+
+
+async def test_who_comes_after_the_end_hears_the_snapshot_alone() -> None:
+    changes = Changes()
+    changes.close()
+    late = changes.listen(SNAPSHOT)
+    changes.tell("session", {})
+
+    assert await heard(late) == [SNAPSHOT]
