@@ -4,6 +4,7 @@ And nothing crashes, says a word to the log, or keeps a connection, a task or a 
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
@@ -156,7 +157,7 @@ async def test_no_bytes_of_a_client_make_a_request_that_was_none(
     good = [answer.payload for answer in got if answer.first.startswith(b"HTTP/1.1 200 ")]
     # Who sends on after asking for the end may lose the last answer by it (RFC 9112 §9.6).
     assert len(good) == count or not allowed[-1][0].keep_alive
-    assert besides.count(b"HTTP/1.1 ") <= 1
+    assert len(re.findall(rb"HTTP/1\.1 \d{3} ", besides)) <= 1
     assert caplog.records == []
 
 
