@@ -90,18 +90,15 @@ async def test_unread_body_is_never_taken_for_a_request(status: int, framing: by
 
 
 @pytest.mark.behaviour(31)
-@pytest.mark.parametrize("path", [b"/session", b"/gateway/nothing-here", b"/gateway/login"])
-async def test_whole_gateway_takes_no_unread_body_for_a_request(gw: Gateway, path: bytes) -> None:
-    smuggled = b"GET /gateway/health HTTP/1.1\r\nHost: gw.example\r\n\r\n"
-    got = await ask(
-        gw.port,
-        b"PUT %b HTTP/1.1\r\nHost: gw.example\r\nContent-Length: 99999\r\n\r\n%b"
-        % (path, smuggled),
-    )
+async def test_whole_gateway_takes_no_unread_body_for_a_request(gw: Gateway) -> None:
+    body = b"GET /gateway/health HTTP/1.1\r\nHost: gw.example\r\n\r\n"
+    for path in (b"/session", b"/gateway/nothing-here", b"/gateway/login"):
+        first = b"PUT " + path + b" HTTP/1.1\r\nHost: gw.example\r\nContent-Length: 99999\r\n\r\n"
+        got = await ask(gw.port, first + body)
 
-    assert got.startswith(b"HTTP/1.1 4")
-    assert got.count(b"HTTP/1.1 ") == 1
-    assert b"healthy" not in got
+        assert got.startswith(b"HTTP/1.1 4")
+        assert got.count(b"HTTP/1.1 ") == 1
+        assert b"healthy" not in got
 
 
 @pytest.mark.behaviour(33)

@@ -50,13 +50,13 @@ async def test_container_that_cannot_be_reached_is_a_503_that_says_when_to_come_
 
 
 @pytest.mark.behaviour(61)
-@pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: \x01\r\n\r\n"])
-async def test_container_that_gives_no_valid_answer_is_a_502(gw: Gateway, answer: bytes) -> None:
-    gw.container.answer = answer
-    status, headers, body = await gw.ask("/session")
+async def test_container_that_gives_no_valid_answer_is_a_502(gw: Gateway) -> None:
+    for answer in (b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: \x01\r\n\r\n"):
+        gw.container.answer = answer
+        status, headers, body = await gw.ask("/session")
 
-    assert (status, headers["content-type"]) == (502, "application/json")
-    assert not told(body, gw)
+        assert (status, headers["content-type"]) == (502, "application/json")
+        assert not told(body, gw)
 
 
 @pytest.mark.behaviour(61)
