@@ -18,7 +18,7 @@ from gateway.limits import Limits, load_limits
 DEFAULT_IMAGE = "opencode-gateway-agent:1.18.33"
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _SHORTEST_SECRET = 16
-_MOST_WORKERS = 64
+MOST_WORKERS = 64
 _DATABASES = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
@@ -120,8 +120,10 @@ def _seconds(values: Mapping[str, str], name: str, default: float) -> float:
 
 def _workers(values: Mapping[str, str]) -> int:
     text = values.get("WORKERS", "1")
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_WORKERS):
-        raise SettingsError(f"WORKERS must be a whole number from 1 to 64, not {text!r}.")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_WORKERS):
+        raise SettingsError(
+            f"WORKERS must be a whole number from 1 to {MOST_WORKERS}, not {text!r}."
+        )
     return int(text[:9])
 
 

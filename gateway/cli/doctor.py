@@ -4,6 +4,7 @@ It looks and changes nothing. A check returns what it found, or raises Broken wi
 """
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -18,7 +19,7 @@ import httpx
 from gateway.cli.environment import PROJECT, CommandError, environment, for_docker, state_folder
 from gateway.cli.images import has_agent_image
 from gateway.cli.serving import local_url
-from gateway.settings import DEFAULT_IMAGE
+from gateway.settings import DEFAULT_IMAGE, MOST_WORKERS
 
 _NEEDED_BYTES = 4 << 30
 
@@ -136,6 +137,18 @@ def _port(environ: Environ) -> str:
         ) from error
 
 
+def _workers(environ: Environ) -> str:
+    text = environ.get("WORKERS") or "1"
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_WORKERS:
+        raise Broken(f"WORKERS must be a whole number from 1 to {MOST_WORKERS}, not {text!r}")
+    count, cores = int(text), os.cpu_count() or 1
+    if count > 1 and not hasattr(socket, "SO_REUSEPORT"):
+        raise Broken("this system can't divide a port among workers: set WORKERS=1")
+    if count > cores:
+        raise Missing(f"{count}, but {cores} cores: more workers than cores serve nobody faster")
+    return f"{count} of {cores} cores; `gateway` alone reads it, `up` is one process"
+
+
 def _is_gateway(url: str) -> bool:
     try:
         told = httpx.get(f"{url}/gateway/health", timeout=5.0, trust_env=False)
@@ -200,6 +213,7 @@ _CHECKS: tuple[tuple[str, Check], ...] = (
     ("engine", _of_orchestrator(_engine)),
     ("image", _of_orchestrator(_image)),
     ("port", _port),
+    ("workers", _workers),
     ("disk", _disk),
     ("secrets", _secrets),
     ("database", _database),

@@ -8,8 +8,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, insert, select, text, update  # noqa: TID251
+from sqlalchemy import Row, Select, Table, delete, insert, select, text, update  # noqa: TID251
 from sqlalchemy.exc import IntegrityError  # noqa: TID251 - this is the store
+from sqlalchemy.ext.asyncio import AsyncConnection  # noqa: TID251
 
 from gateway.errors import GatewayError
 from gateway.roster import Contents, Login, Session, User
@@ -25,6 +26,7 @@ from gateway.store.tables import (
 )
 
 _Row = Row[Any]
+_PART = 500
 
 
 class Store:
@@ -97,14 +99,15 @@ class Store:
         return [_login(row) for row in await self._all(select(logins))]
 
     async def contents(self) -> Contents:
-        """Return what there is, at one moment, by id; the most frequent question of all."""
+        """Return what there is, by id; the most frequent question of all."""
         async with self._database.read() as connection:
-            of_users = (await connection.execute(select(users.c.id))).scalars()
-            of_logins = (await connection.execute(select(logins.c.id))).scalars()
-            of_sessions = (await connection.execute(select(sessions.c.id))).scalars()
             of_agents = await connection.execute(select(agents.c.user_id, agents.c.id))
-            pairs = {(row.user_id, row.id) for row in of_agents}
-            return Contents(set(of_users), set(of_logins), set(of_sessions), pairs)
+            return Contents(
+                users=await _ids(connection, users),
+                logins=await _ids(connection, logins),
+                sessions=await _ids(connection, sessions),
+                agents={(row.user_id, row.id) for row in of_agents},
+            )
 
     async def logins_among(self, ids: Collection[str]) -> list[Login]:
         rows = await self._all(select(logins).where(logins.c.id.in_(ids)))
@@ -205,6 +208,16 @@ class Store:
     async def _change(self, statement: Any) -> None:
         async with self._database.write() as connection:
             await connection.execute(statement)
+
+
+async def _ids(connection: AsyncConnection, table: Table) -> set[str]:
+    """Read all ids in parts, with the loop's other work in between: ten thousand logins and as
+    many sessions read at once hold it up for 20 ms."""
+    found: set[str] = set()
+    rows = await connection.stream_scalars(select(table.c.id))
+    async for part in rows.partitions(_PART):
+        found.update(part)
+    return found
 
 
 @contextmanager
