@@ -44,8 +44,12 @@ def test_bad_limit_is_refused_by_its_name(tmp_path: Path, name: str, value: str)
 
 
 async def test_whole_gateway_holds_to_them_and_says_so_in_its_own_shape(tmp_path: Path) -> None:
-    limits = {"MAX_HEADERS": "16", "MAX_BODY_BYTES": "9", "MAX_CONNECTIONS_PER_SESSION": "1"}
-    async with gateway(tmp_path, **limits) as gw, AsyncExitStack() as stack:
+    async with (
+        gateway(
+            tmp_path, MAX_HEADERS="16", MAX_BODY_BYTES="9", MAX_CONNECTIONS_PER_SESSION="1"
+        ) as gw,
+        AsyncExitStack() as stack,
+    ):
         many = {f"X_{n}": "1" for n in range(20)}
         refused = [
             await gw.ask("/session", **many),

@@ -7,8 +7,7 @@ from gateway.wire.head import HeadLimits, RequestHead, parse_request
 
 PUBLIC = b"gw.example"
 UPGRADE = (
-    b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
 
 
