@@ -1,6 +1,7 @@
 """The parent's care for its workers, with workers that do nothing but what a test needs of them."""
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -23,6 +24,8 @@ folder = pathlib.Path(sys.argv[3])
 line = socket.socket(fileno=int(sys.argv[2]))
 if (folder / "broken").exists():
     sys.exit(1)
+if (folder / "slow").exists():
+    signal.pause()
 if (folder / "deaf").exists():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 line.sendall(b'{"serves": true}\\n')
@@ -61,6 +64,10 @@ class Fixture:
             crew = Crew([stack.enter_context(each) for each in made], self._command)
             await stack.enter_async_context(crew.serving())
             yield crew
+
+    async def serve(self) -> None:
+        async with self.crew():
+            await anyio.sleep_forever()
 
     def _command(self, listener: int, line: int) -> Sequence[str]:
         return [sys.executable, "-c", _SERVES, str(listener), str(line), str(self.folder)]
@@ -226,7 +233,7 @@ async def test_a_deaf_worker_is_killed(workers: Fixture, monkeypatch: pytest.Mon
     assert [worker.process.returncode for worker in alive] == [-signal.SIGKILL] * 2
 
 
-async def test_a_crew_that_is_cancelled_while_it_starts_leaves_nobody(workers: Fixture) -> None:
+async def test_a_crew_that_is_cancelled_leaves_nobody(workers: Fixture) -> None:
     with anyio.CancelScope() as scope:
         async with workers.crew() as crew:
             alive = set(crew._alive)
@@ -234,6 +241,18 @@ async def test_a_crew_that_is_cancelled_while_it_starts_leaves_nobody(workers: F
             await anyio.sleep_forever()
 
     assert all(worker.process.returncode is not None for worker in alive)
+
+
+async def test_a_crew_that_is_cancelled_while_it_starts_leaves_nobody(workers: Fixture) -> None:
+    workers.will_be("slow")
+    async with anyio.create_task_group() as group:
+        group.start_soon(workers.serve)
+        await workers.says("worker started")
+        group.cancel_scope.cancel()
+
+    pid = int(workers.said("worker started")[0].rpartition("=")[2])
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 async def _serves(crew: Crew, slot: int) -> bool:
