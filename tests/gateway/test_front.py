@@ -51,6 +51,7 @@ async def test_access_token_leads_there_too(gw: Gateway, form: str) -> None:
     assert gw.container.heads[0].startswith(b"GET /path?a=1&b=2 HTTP/1.1\r\n")
 
 
+@pytest.mark.behaviour(17)
 async def test_container_sees_its_own_password_and_none_of_our_credentials(gw: Gateway) -> None:
     await gw.ask("/path", who=f"Cookie: a=1; {gw.cookie}; b=2\r\nX_Forwarded_For: 1.2.3.4\r\n")
 
@@ -223,6 +224,7 @@ async def test_without_a_shared_service_the_failure_is_told(tmp_path: Path) -> N
     assert "retry-after" in headers
 
 
+@pytest.mark.behaviour(61)
 async def test_container_that_refuses_connections_is_started_again(gw: Gateway) -> None:
     await gw.ask("/session")
     gw.container.stop()
@@ -238,6 +240,7 @@ async def test_container_that_refuses_connections_is_started_again(gw: Gateway) 
     assert gw.orchestrator.verifies == 1
 
 
+@pytest.mark.behaviour(64)
 async def test_post_that_got_no_answer_is_not_sent_again(gw: Gateway) -> None:
     await gw.ask("/session")
     gw.container.dies = True

@@ -43,6 +43,7 @@ def test_bad_limit_is_refused_by_its_name(tmp_path: Path, name: str, value: str)
         load_settings({"STATE": str(tmp_path), name: value})
 
 
+@pytest.mark.behaviour(9, 61)
 async def test_whole_gateway_holds_to_them_and_says_so_in_its_own_shape(tmp_path: Path) -> None:
     async with (
         gateway(
@@ -65,6 +66,7 @@ async def test_whole_gateway_holds_to_them_and_says_so_in_its_own_shape(tmp_path
     assert refused[2][1]["retry-after"] == "5"
 
 
+@pytest.mark.behaviour(61)
 async def test_address_that_has_its_share_is_told_in_json(tmp_path: Path) -> None:
     async with (
         gateway(tmp_path, MAX_CONNECTIONS_PER_ADDRESS="1") as gw,

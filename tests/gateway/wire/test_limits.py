@@ -47,6 +47,7 @@ async def test_body_of_just_the_most_bytes_passes() -> None:
         assert await reader.until(b"ok") == OK
 
 
+@pytest.mark.behaviour(31)
 async def test_body_announced_too_large_is_refused_before_any_upstream_hears_of_it() -> None:
     async with (
         relaying(takes_bodies, body_bytes=5) as served,
@@ -79,6 +80,7 @@ async def test_body_announced_too_large_is_refused_before_anything_is_waited_for
         assert (await reader.rest()).startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.behaviour(26)
 async def test_chunks_that_become_too_large_are_refused_and_never_completed() -> None:
     aborted = asyncio.Event()
 
@@ -154,6 +156,7 @@ async def test_connection_under_a_full_key_goes_on() -> None:
             assert await reader.until(b"ok") == OK
 
 
+@pytest.mark.behaviour(32)
 @pytest.mark.parametrize("early_bytes", [1024, 1_000_000])
 async def test_client_that_sends_ahead_waits_and_loses_nothing(early_bytes: int) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()

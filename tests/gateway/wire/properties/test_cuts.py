@@ -1,5 +1,6 @@
 """How a sender's bytes are cut on their way is nobody's doing, and must mean nothing."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ def test_a_head_is_the_same_however_it_is_cut(
     assert first_head(cut(lines + stream, cuts)) == first_head([lines + stream])
 
 
+@pytest.mark.behaviour(26, 34)
 @PURE
 @given(body=streams.bodies, cuts=segments, decode=st.booleans())
 def test_a_body_is_the_same_however_it_is_cut(
