@@ -28,6 +28,8 @@ _LENGTH_LINE: Final = frozenset((b"content-length",))
 # Distinct blocks of fields that are remembered; strangers choose them, so they are bounded.
 _MOST_BLOCKS = 1024
 _LONGEST_BLOCK = 4096
+# A line takes some 400 bytes beside its own; hundreds of tiny ones fit into a block.
+_MOST_LINES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ def _fields(block: bytes, minor: int) -> RequestFields:
     fields = blocks.get(block)
     if fields is None:
         fields = RequestFields(block, minor)
-        if len(block) <= _LONGEST_BLOCK:
+        if len(block) <= _LONGEST_BLOCK and len(fields.lines) <= _MOST_LINES:
             blocks.keep(block, fields)
     return fields
 
@@ -265,7 +267,8 @@ def parse_response(head: bytes) -> ResponseHead:
     if known is not None:
         return known
     parsed = _parse_response(head)
-    if not parsed.sets_cookies and len(head) <= _LONGEST_BLOCK:
+    short = len(head) <= _LONGEST_BLOCK and len(parsed.lines) <= _MOST_LINES
+    if short and not parsed.sets_cookies:
         _answers.keep(head, parsed)
     return parsed
 
