@@ -6,6 +6,7 @@
 import json
 import os
 import resource
+import shutil
 import sys
 import tempfile
 from argparse import ArgumentParser
@@ -33,6 +34,7 @@ from benchmarks.rounds import Results, merged
 _ROUNDS = 5
 # 5,000 streams are as many here, and twice as many in a proxy.
 _DESCRIPTORS = 13_000
+_NEEDED = ("taskset", "gcc", "wrk")
 _MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
     "requests": small_requests.measure,
     "transfers": transfers.measure,
@@ -65,6 +67,8 @@ def main() -> int:
 
 
 def _measure(names: list[str], rounds: int) -> Results:
+    if missing := [name for name in _NEEDED if shutil.which(name) is None]:
+        raise SystemExit(f"The benchmarks need {', '.join(missing)}.")
     cores = share_out()
     # This program is part of the load: what it starts and reads must not disturb a proxy.
     os.sched_setaffinity(0, {int(core) for core in cores.load.split(",")})

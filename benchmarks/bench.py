@@ -37,7 +37,7 @@ class Bench:
     def start(self, row: str, folder: Path) -> Program:
         """Start one more of a row's program, with nothing behind it yet."""
         if row == GATEWAY:
-            return self.deployment.start()
+            return self.deployment.start(folder)
         return yardsticks.start(row, folder, self.cores, self.upstream.port)
 
     def file(self, name: str, content: bytes) -> Path:
@@ -76,7 +76,7 @@ def standing(folder: Path, cores: Cores) -> Iterator[Bench]:
         deployment = stack.enter_context(
             gateway.deployed(folder / GATEWAY, cores, upstream.port, _SESSIONS)
         )
-        rows = {GATEWAY: kept(deployment.start())}
+        rows = {GATEWAY: kept(deployment.start(folder / GATEWAY))}
         present = yardsticks.present()
         for name in yardsticks.NAMES:
             if name in present:

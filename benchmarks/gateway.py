@@ -27,21 +27,18 @@ _MOST_USERS = 32
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One gateway's folder and people; `cookies` are signed, one for each session."""
+    """One gateway's settings and people; `cookies` are signed, one for each session."""
 
-    folder: Path
     environ: dict[str, str]
     cookies: list[str]
     cores: Cores
 
-    def start(self, *arguments: str) -> Program:
+    def start(self, folder: Path, *arguments: str) -> Program:
         """Start `opencode-gateway gateway`; its access log goes to the folder's `output`."""
         port = programs.free_port()
         command = [str(_BIN / "opencode-gateway"), "gateway", *arguments]
         environ = {**self.environ, "PORT": str(port)}
-        return programs.start(
-            command, cores=self.cores.proxy, folder=self.folder, port=port, **environ
-        )
+        return programs.start(command, cores=self.cores.proxy, folder=folder, port=port, **environ)
 
 
 @contextmanager
@@ -68,7 +65,7 @@ def deployed(folder: Path, cores: Cores, upstream: int, sessions: int) -> Iterat
         PYTHONPATH=str(_TOP),
     )
     try:
-        yield Deployment(folder, environ, list(named.values()), cores)
+        yield Deployment(environ, list(named.values()), cores)
     finally:
         orchestrator.stop()
 

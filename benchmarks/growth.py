@@ -50,7 +50,7 @@ def _gateway_of(bench: Bench, sessions: int, stack: ExitStack) -> tuple[Program,
     deployment = stack.enter_context(
         gateway.deployed(folder, bench.cores, bench.upstream.port, sessions)
     )
-    program = deployment.start()
+    program = deployment.start(folder)
     stack.callback(program.stop)
     return program, bench.file(f"{sessions}-requests", heads.small(deployment.cookies))
 

@@ -75,7 +75,7 @@ def busy(results: Results) -> str:
     ours, loads = results["proxy_busy"], results["load_busy"]
     lines = [
         [
-            f"{unit}s",
+            unit,
             *(f"{_percent(ours[unit], row)} / {_percent(loads[unit], row)}" for row in ROWS),
         ]
         for unit in ours

@@ -31,7 +31,8 @@ def _measured(bench: Bench, rounds: int) -> dict[str, Figures]:
     with ExitStack() as stack:
         crews: dict[str, Program] = {}
         for count in _COUNTS:
-            crew = crews[str(count)] = bench.deployment.start("--workers", str(count))
+            folder = bench.folder / f"{count}-workers"
+            crew = crews[str(count)] = bench.deployment.start(folder, "--workers", str(count))
             stack.callback(crew.stop)
             for pid in _serving(crew, count):
                 stack.enter_context(quotas.limited(pid, _SHARE))
