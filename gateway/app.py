@@ -35,12 +35,13 @@ from gateway.routing import Place, Upstream
 from gateway.settings import Settings, Shared
 from gateway.store import Store
 from gateway.streams import Streams
-from gateway.wire.connection import ClientConnection, Wiring
+from gateway.wire.connection import ClientConnection
 from gateway.wire.head import HeadLimits
 from gateway.wire.live import Live
 from gateway.wire.quota import Quota
 from gateway.wire.tasks import Tasks
 from gateway.wire.upstream import Pool
+from gateway.wire.wiring import Wiring
 from gateway.workers.bus import Bus
 
 # Longer than the wire's own deadline and its farewell take, and no longer than Docker waits.

@@ -1,4 +1,4 @@
-"""One client connection, as uvicorn runs it: heads in, decisions asked, one exchange at a time.
+"""One client connection, as uvicorn runs it: decisions asked, one exchange at a time.
 
 The current state is the method that takes the next bytes: head, body, tunnel, or one of the
 socket's own. It knows no path, cookie or upstream; all of that is behind the `Door`.
@@ -6,30 +6,20 @@ socket's own. It knows no path, cookie or upstream; all of that is behind the `D
 
 import asyncio
 import logging
-import sys
-from dataclasses import dataclass, field
-from time import monotonic
 from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.wire.client_socket import ClientSocket
-from gateway.wire.date import date_line
-from gateway.wire.deadlines import Deadlines
-from gateway.wire.delivery import answered
-from gateway.wire.door import Answer, Client, Decision, Door, Local, Outcome, Relay, Wait
+from gateway.wire.door import Answer, Decision, Local, Relay, Wait
 from gateway.wire.fields import BadHead
-from gateway.wire.framing import NO_BODY, BadFraming, Body, BodyTooLarge, request_body
-from gateway.wire.head import HeadLimits, RequestHead, parse_request
-from gateway.wire.head_buffer import HeadBuffer
-from gateway.wire.live import Live
+from gateway.wire.framing import BadFraming, BodyTooLarge, request_body
+from gateway.wire.head import RequestHead
 from gateway.wire.local import App, LocalExchange
-from gateway.wire.quota import Quota
 from gateway.wire.relay import Exchange
-from gateway.wire.talk import Talk
-from gateway.wire.tasks import Tasks
 from gateway.wire.tunnel import Tunnel
+from gateway.wire.turns import Turns
+from gateway.wire.wiring import Wiring
 
 logger = logging.getLogger(__name__)
 
@@ -37,69 +27,26 @@ logger = logging.getLogger(__name__)
 _CLIENT_GONE = 499
 
 
-@dataclass(slots=True)
-class Drain:
-    """Whether the shutdown has begun: a connection may still come out of the kernel's hands."""
-
-    begun: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """What all connections of a gateway share. Times in seconds.
-
-    `addresses` counts connections by their peer's; a relayed request's body has at most
-    `body_bytes`; of what a client sends ahead of its turn, `early_bytes` are read.
-    """
-
-    door: Door
-    tasks: Tasks = field(default_factory=Tasks)
-    live: Live = field(default_factory=Live)
-    deadlines: Deadlines = field(default_factory=Deadlines)
-    limits: HeadLimits = field(default_factory=HeadLimits)
-    addresses: Quota = field(default_factory=Quota)
-    drain: Drain = field(default_factory=Drain)
-    body_bytes: int = sys.maxsize
-    early_bytes: int = 64 * 1024
-    head_s: float = 10.0
-    idle_s: float = 75.0
-    own_body_s: float = 30.0
-    last_request_s: float = 1.0
-    drain_s: float = 6.0
-
-
-class ClientConnection(ClientSocket):
+class ClientConnection(Turns):
     def __init__(
         self, wiring: Wiring, config: Config, server_state: ServerState, app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(wiring.deadlines, _loop or asyncio.get_running_loop(), wiring.early_bytes)
+        super().__init__(wiring, _loop or asyncio.get_running_loop())
         if not config.loaded:
             config.load()
-        self._wiring = wiring
         self._app = cast(App, config.loaded_app)
         self._app_state = app_state
         self._connections = server_state.connections
-        self.draining = False
-        self._heads = HeadBuffer(wiring.limits)
-        self._on_bytes = self._head_bytes
-        self._head: RequestHead | None = None
-        self._outcome: Outcome | None = None
-        self._body: Body = NO_BODY
-        self._talk: Talk | None = None
         self._held_under: tuple[str, ...] = ()
         self._waiting: asyncio.Task[None] | None = None
-        self._resting = False
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        host, port, *_ = transport.get_extra_info("peername") or ("", 0)
-        self._client = Client(host, port)
         self._connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
-        self.deadline = self._loop.time() + self._wiring.head_s
-        self._counted = self._wiring.addresses.take(host)
+        self._counted = self._wiring.addresses.take(self._client.host)
         if not self._counted:
             self._refuse(BadHead(503, "Too many connections are open from this address."))
         if self._wiring.drain.begun:
@@ -177,20 +124,6 @@ class ClientConnection(ClientSocket):
 
     # States
 
-    def _head_bytes(self, data: bytes) -> None:
-        started = self._heads.held
-        try:
-            whole = self._heads.feed(data)
-            head = parse_request(whole[0], self._wiring.limits) if whole else None
-        except BadHead as bad:
-            self._refuse(bad)
-            return
-        if whole is not None and head is not None:
-            self._early = whole[1]
-            self._begin(head)
-        elif self._heads.held and not started:
-            self.deadline = self._loop.time() + self._wiring.head_s
-
     def _body_bytes(self, data: bytes) -> None:
         assert self._talk is not None
         try:
@@ -211,12 +144,7 @@ class ClientConnection(ClientSocket):
 
     # Decisions
 
-    def _begin(self, head: RequestHead) -> None:
-        self._head = head
-        self._outcome = Outcome(head, self._client, monotonic())
-        self.deadline = None
-        self._on_bytes = self._keep_bytes
-        self._body = NO_BODY
+    def _take(self, head: RequestHead) -> None:
         self._act(self._wiring.door.decide(head, self._client))
 
     def _act(self, decision: Decision) -> None:
@@ -312,33 +240,6 @@ class ClientConnection(ClientSocket):
         if not self._lost:
             self._act(decision)
 
-    def finished(self, keep_alive: bool) -> None:
-        """The response is complete: go on with the next request, or close."""
-        complete = self._body.done
-        self._record()
-        if self._lost:
-            return
-        if complete and keep_alive and not self.draining:
-            self._next()
-        elif complete and not self._early:
-            self._close()
-        else:
-            self._linger()
-
-    def truncated(self, abort: bool) -> None:
-        self._record()
-        if self._lost:
-            return
-        if abort:
-            self._reset()
-        else:
-            self._close()
-
-    def part(self) -> None:
-        self._record()
-        if not self._lost:
-            self._linger()
-
     def broke(self) -> None:
         self._talk = None
         self._answer(self._failure())
@@ -362,33 +263,8 @@ class ClientConnection(ClientSocket):
 
     # Endings
 
-    def _answer(self, answer: Answer) -> None:
-        assert self._outcome is not None
-        head = self._head
-        # A body that nobody reads must not be taken for the next request.
-        keep = head is not None and head.keep_alive and not head.has_body and not self.draining
-        first, body = answered(answer, head, keep=keep, date=date_line())
-        self._outcome.status = answer.status
-        self._outcome.first_byte = monotonic()
-        self._outcome.bytes_out = len(body)
-        self.write(first + body)
-        self._record()
-        if self._lost:
-            return
-        if keep:
-            self._next()
-        else:
-            self._linger()
-
     def _failure(self) -> Answer:
         return self._wiring.door.refuse(500, "The gateway failed to answer this request.")
-
-    def _refuse(self, bad: BadHead) -> None:
-        self._head = None
-        self._outcome = Outcome(None, self._client, monotonic(), trouble=bad.sentence)
-        self._heads.clear()
-        self._early = b""
-        self._answer(self._wiring.door.refuse(bad.status, bad.sentence))
 
     def _break_off(self, bad: BadFraming) -> None:
         """A body that breaks its framing must never look complete to the upstream."""
@@ -400,31 +276,3 @@ class ClientConnection(ClientSocket):
             self._answer(self._wiring.door.refuse(bad.status, str(bad)))
         else:
             self.truncated(abort=True)
-
-    def _record(self) -> None:
-        self._talk = None
-        outcome, self._outcome = self._outcome, None
-        if outcome is not None:
-            outcome.ended = monotonic()
-            self._wiring.door.finished(outcome)
-
-    def _next(self) -> None:
-        """Turn to the next request, once the client has read enough of its last answer."""
-        self._head = None
-        self._resting = self.clogged
-        self.deadline = self._loop.time() + self._wiring.idle_s
-        if self._resting:
-            self._on_bytes = self._keep_bytes
-        elif self._early:
-            self._loop.call_soon(self._pipelined)
-        else:
-            self.hold_reading(False)
-            self._on_bytes = self._head_bytes
-
-    def _pipelined(self) -> None:
-        """Take the next request that already came; from the loop, so that depth cannot grow."""
-        if self.transport.is_closing():
-            return
-        self._on_bytes = self._head_bytes
-        self.hold_reading(False)
-        self._head_bytes(self._take_early())

@@ -16,10 +16,11 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from gateway.wire.connection import ClientConnection, Wiring
+from gateway.wire.connection import ClientConnection
 from gateway.wire.door import Answer, Client, Decision, Failure, Outcome, Relay
 from gateway.wire.head import RequestHead
 from gateway.wire.upstream import Pool
+from gateway.wire.wiring import Wiring
 
 DEADLINE_S = 5.0
 _DATE = re.compile(rb"Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n")
