@@ -40,7 +40,3 @@ def login_key(login_id: str) -> str:
 
 def session_key(session_id: str) -> str:
     return f"session {session_id}"
-
-
-def token_key(token_hash: str) -> str:
-    return f"token {token_hash}"

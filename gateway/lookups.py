@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
-from gateway.absent import login_key, session_key, token_key
+from gateway.absent import Absent, login_key, session_key
 from gateway.accounts import may_be_token
 from gateway.credentials import Caller, Presented, tokens
 from gateway.errors import GatewayError
@@ -30,18 +30,14 @@ class Named(NamedTuple):
     kind: Literal["login", "session", "token"]
     value: str
 
-    @property
-    def key(self) -> str:
-        """By which it is noted as absent."""
-        makes = {"login": login_key, "session": session_key, "token": token_key}
-        return makes[self.kind](self.value)
-
 
 class Lookups:
     def __init__(self, parts: Parts, tasks: Tasks) -> None:
         self._parts = parts
         self._roster = parts.roster
         self._absent = parts.changes.absent
+        # Apart, because strangers can fill it; what they can't make is signed.
+        self._absent_tokens = Absent()
         self._tasks = tasks
         self._waiting: dict[Named, asyncio.Future[None]] = {}
         self._looking = False
@@ -95,7 +91,18 @@ class Lookups:
         return None
 
     def _unless_absent(self, named: Named) -> Named | None:
-        return None if named.key in self._absent else named
+        memory, key = self._memory(named)
+        return None if key in memory else named
+
+    def _memory(self, named: Named) -> tuple[Absent, str]:
+        """Where, and under which key, it is noted as absent."""
+        match named.kind:
+            case "login":
+                return self._absent, login_key(named.value)
+            case "session":
+                return self._absent, session_key(named.value)
+            case "token":
+                return self._absent_tokens, named.value
 
     def _is_known(self, named: Named) -> bool:
         match named.kind:
@@ -127,7 +134,8 @@ class Lookups:
         else:
             for named in batch:
                 if not self._is_known(named):
-                    self._absent.note(named.key)
+                    memory, key = self._memory(named)
+                    memory.note(key)
             self._settle(batch, None)
 
     def _settle(self, batch: Iterable[Named], error: GatewayError | None) -> None:

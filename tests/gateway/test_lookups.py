@@ -232,6 +232,22 @@ async def test_a_session_that_is_being_deleted_is_not_brought_back(
     assert by_token is None
 
 
+async def test_strangers_cannot_make_it_forget_what_is_being_deleted(
+    elsewhere: Elsewhere,
+) -> None:
+    elsewhere.parts.changes.take(SessionLeaving(elsewhere.session.id))
+    for number in range(10_001):
+        elsewhere.lookups._absent_tokens.note(str(number))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(100):
+            group.create_task(elsewhere.resolved(bearer(new_token())))
+
+    caller = await elsewhere.resolved(elsewhere.cookie(elsewhere.session))
+
+    assert caller is not None
+    assert caller.session_id is None
+
+
 async def test_a_caller_who_leaves_leaves_the_others_waiting(elsewhere: Elsewhere) -> None:
     presented = bearer(elsewhere.token)
     async with asyncio.TaskGroup() as group:
