@@ -18,6 +18,7 @@ from benchmarks import (
     event_streams,
     growth,
     idle_streams,
+    least,
     machine,
     messages,
     real_container,
@@ -45,6 +46,7 @@ _MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
     "sessions": growth.with_sessions,
     "workers": workers.measure,
     "parts": request_parts.measure,
+    "least": least.measure,
     "container": real_container.measure,
 }
 

@@ -90,6 +90,11 @@ def parts(results: Results) -> str:
     return _table(["of one request", "µs", "share"], [*lines, ["whole", _shown(whole), "100%"]])
 
 
+def least(results: Results) -> str:
+    lines = [[what, _shown(value)] for what, value in results["request_least_us"].items()]
+    return _table(["one request", "µs"], lines)
+
+
 def clients(results: Results) -> str:
     lines = [
         [
@@ -150,6 +155,7 @@ BLOCKS: Mapping[str, Callable[[Results], str]] = {
     "costs": costs,
     "busy": busy,
     "parts": parts,
+    "least": least,
     "clients": clients,
     "sessions": sessions,
     "workers": workers,
