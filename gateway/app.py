@@ -36,9 +36,9 @@ from gateway.settings import Settings, Shared
 from gateway.store import Store
 from gateway.streams import Streams
 from gateway.wire.connection import ClientConnection
-from gateway.wire.head import HeadLimits
 from gateway.wire.live import Live
 from gateway.wire.quota import Quota
+from gateway.wire.request_head import HeadLimits
 from gateway.wire.tasks import Tasks
 from gateway.wire.upstream import Pool
 from gateway.wire.wiring import Wiring

@@ -37,7 +37,7 @@ from gateway.routing import (
 from gateway.shared_service import SharedService
 from gateway.via import Via
 from gateway.wire.door import Client, Decision, Failure, Local, Relay, Wait
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 from gateway.wire.tasks import Tasks
 
 logger = logging.getLogger(__name__)

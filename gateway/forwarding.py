@@ -11,7 +11,7 @@ from gateway.credentials import Cookies
 from gateway.routing import Upstream
 from gateway.via import Via
 from gateway.wire.door import Client, Decision, Failure, Relay
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 
 # Names with an underscore are folded to these before they are compared.
 _NEVER_FORWARDED = frozenset(

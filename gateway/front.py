@@ -19,7 +19,7 @@ from gateway.parts import Parts
 from gateway.reading import Reading, Readings
 from gateway.via import Via
 from gateway.wire.door import Answer, Client, Decision, Local, Wait
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 from gateway.wire.tasks import Tasks
 
 _OWN_ROOTS = (b"/gateway", b"/api/sessions", b"/api/agents")

@@ -4,7 +4,7 @@ Pure. A terminal over WebSocket is a remote shell and WebSockets know no CORS, s
 counts only from our own pages (cross-site WebSocket hijacking, CSRF).
 """
 
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 

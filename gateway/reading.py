@@ -15,8 +15,8 @@ from gateway.routing import Upstream
 from gateway.via import Via
 from gateway.wire.door import Relay
 from gateway.wire.fields import Fields
-from gateway.wire.head import RequestFields
 from gateway.wire.remembered import Remembered
+from gateway.wire.request_head import RequestFields
 
 _MOST_SENDERS = 4096
 

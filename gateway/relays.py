@@ -18,7 +18,7 @@ from gateway.reading import Made, Sender
 from gateway.routing import Ask, Upstream
 from gateway.via import Via
 from gateway.wire.door import Client, Decision, Failure, Relay
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 
 logger = logging.getLogger(__name__)
 

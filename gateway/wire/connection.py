@@ -14,9 +14,9 @@ from uvicorn.server import ServerState
 from gateway.wire.door import Answer, Decision, Local, Relay, Wait
 from gateway.wire.fields import BadHead
 from gateway.wire.framing import BadFraming, BodyTooLarge, request_body
-from gateway.wire.head import RequestHead
 from gateway.wire.local import App, LocalExchange
 from gateway.wire.relay import Exchange
+from gateway.wire.request_head import RequestHead
 from gateway.wire.tunnel import Tunnel
 from gateway.wire.turns import Turns
 from gateway.wire.wiring import Wiring

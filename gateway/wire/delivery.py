@@ -11,7 +11,8 @@ from http import HTTPStatus
 from gateway.wire import trailers
 from gateway.wire.door import Answer
 from gateway.wire.framing import NO_BODY, Body, Chunked, Length, UntilClose
-from gateway.wire.head import RequestHead, ResponseHead
+from gateway.wire.request_head import RequestHead
+from gateway.wire.response_head import ResponseHead
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 from gateway.wire.upstream import Pool
 
 

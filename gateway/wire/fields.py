@@ -36,6 +36,11 @@ _HOP_BY_HOP: Final = frozenset(
 _NOMINATED_IN_VAIN: Final = _HOP_BY_HOP | {b"close", b"content-length"}
 
 _MOST_KNOWN = 4096
+# Distinct blocks of fields, and heads of responses, that are remembered.
+MOST_BLOCKS = 1024
+_LONGEST_BLOCK = 4096
+# A line takes some 400 bytes beside its own; hundreds of tiny ones fit into a block.
+_MOST_LINES = 32
 _NO_MEMBERS: Final[frozenset[bytes]] = frozenset()
 _LONGEST_KNOWN = 512
 
@@ -179,3 +184,8 @@ class Fields:
             if nominated:
                 kept = [line for line in kept if line.name not in nominated]
         return kept
+
+
+def is_small(block: bytes, fields: Fields) -> bool:
+    """Whether what was read of these bytes may be remembered; strangers choose them."""
+    return len(block) <= _LONGEST_BLOCK and len(fields.lines) <= _MOST_LINES

@@ -6,7 +6,7 @@ Pure. It looks for a head's end and at its size; what a head may be is `head`'s.
 import re
 
 from gateway.wire.fields import BadHead
-from gateway.wire.head import HeadLimits
+from gateway.wire.request_head import HeadLimits
 
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gateway.wire.date import date_line
 from gateway.wire.delivery import connection_line, reason
 from gateway.wire.door import Client, Local, Outcome
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 from gateway.wire.scope import scope_of
 from gateway.wire.tasks import Tasks
 

@@ -14,7 +14,8 @@ from gateway.wire.door import Failure, Outcome, Relay
 from gateway.wire.fields import BadHead
 from gateway.wire.framing import BadFraming, Chunked, UntilClose
 from gateway.wire.handshake import check_switched
-from gateway.wire.head import RequestHead, ResponseHead, check_begun, parse_response
+from gateway.wire.request_head import RequestHead
+from gateway.wire.response_head import ResponseHead, check_begun, parse_response
 from gateway.wire.talk import ClientSide
 from gateway.wire.tasks import Tasks
 from gateway.wire.tunnel import Tunnel

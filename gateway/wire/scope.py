@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from gateway.wire.door import Client, Local
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 
 
 def scope_of(

@@ -14,8 +14,8 @@ from gateway.wire.delivery import answered
 from gateway.wire.door import Answer, Client, Outcome
 from gateway.wire.fields import BadHead
 from gateway.wire.framing import NO_BODY, Body
-from gateway.wire.head import RequestHead, parse_request
 from gateway.wire.head_buffer import HeadBuffer
+from gateway.wire.request_head import RequestHead, parse_request
 from gateway.wire.talk import Talk
 from gateway.wire.wiring import Wiring
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from gateway.wire.deadlines import Deadlines
 from gateway.wire.door import Door
-from gateway.wire.head import HeadLimits
 from gateway.wire.live import Live
 from gateway.wire.quota import Quota
+from gateway.wire.request_head import HeadLimits
 from gateway.wire.tasks import Tasks
 
 

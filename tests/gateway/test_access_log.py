@@ -8,7 +8,7 @@ import pytest
 from gateway.access_log import AccessLog
 from gateway.metrics import Metrics
 from gateway.wire.door import Client, Outcome
-from gateway.wire.head import HeadLimits, parse_request
+from gateway.wire.request_head import HeadLimits, parse_request
 
 MARK = b"X-OpenCode-Gateway-Route: shared; reason=container_failed\r\n"
 

@@ -7,7 +7,7 @@ from gateway.forwarding import Forwarding
 from gateway.routing import Upstream
 from gateway.via import Via
 from gateway.wire.door import Answer, Client, Decision, Failure
-from gateway.wire.head import HeadLimits, RequestHead, parse_request
+from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
 from gateway.wire.upstream import Pool
 
 COOKIES = Cookies([b"k" * 32], secure=False)

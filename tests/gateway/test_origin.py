@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.origin import is_counted
-from gateway.wire.head import HeadLimits, RequestHead, parse_request
+from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
 
 PUBLIC = b"gw.example"
 UPGRADE = (

@@ -12,7 +12,7 @@ from gateway.roster import Login, Roster, Session
 from gateway.routing import Upstream
 from gateway.via import Via
 from gateway.wire.door import Relay
-from gateway.wire.head import HeadLimits, parse_request
+from gateway.wire.request_head import HeadLimits, parse_request
 from gateway.wire.upstream import Pool
 
 LOGIN = Login("login", "alice", time.time() + 60)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.via import Via
-from gateway.wire.head import HeadLimits, parse_request
+from gateway.wire.request_head import HeadLimits, parse_request
 from tests.support.front import Gateway, gateway
 
 KEYS = (b"k" * 32, b"older" * 8)

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from gateway.wire.connection import ClientConnection
 from gateway.wire.door import Answer, Client, Decision, Failure, Outcome, Relay
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 from gateway.wire.upstream import Pool
 from gateway.wire.wiring import Wiring
 

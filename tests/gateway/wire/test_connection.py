@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.wire.door import Answer, Client, Decision, Wait
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 from tests.support.wire import (
     Recorded,
     ScriptedDoor,

@@ -5,7 +5,8 @@ import pytest
 from gateway.wire.delivery import answered, deliver, reason
 from gateway.wire.door import Answer
 from gateway.wire.framing import Chunked, Length, NoBody, UntilClose
-from gateway.wire.head import HeadLimits, parse_request, parse_response
+from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.response_head import parse_response
 
 NEW = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 CLOSING = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

@@ -2,9 +2,10 @@
 
 import pytest
 
-from gateway.wire import fields, head
+from gateway.wire import fields, response_head
 from gateway.wire.fields import BadHead, Fields
-from gateway.wire.head import HeadLimits, RequestHead, parse_request, parse_response
+from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
+from gateway.wire.response_head import parse_response
 
 NOTHING: frozenset[bytes] = frozenset()
 
@@ -63,7 +64,7 @@ def test_a_head_that_sets_a_cookie_is_not_remembered() -> None:
     raw = b"HTTP/1.1 200 OK\r\nSet-Cookie: canary=1\r\n\r\n"
     parse_response(raw)
 
-    assert raw not in head._answers
+    assert raw not in response_head._answers
 
 
 def test_a_long_line_is_not_remembered() -> None:

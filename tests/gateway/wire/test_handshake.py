@@ -4,7 +4,8 @@ import pytest
 
 from gateway.wire.fields import BadHead
 from gateway.wire.handshake import accept, check_switched
-from gateway.wire.head import HeadLimits, parse_request, parse_response
+from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.response_head import parse_response
 from tests.support.websocket import ASK, SWITCH
 from tests.support.wire import client, plays_once, relaying
 

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.wire.fields import BadHead
-from gateway.wire.head import HeadLimits
 from gateway.wire.head_buffer import HeadBuffer
+from gateway.wire.request_head import HeadLimits
 
 LIMITS = HeadLimits(head_bytes=512, target_bytes=100, fields=8)
 HEAD = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"

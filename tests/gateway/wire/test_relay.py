@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.wire.door import Relay
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 from tests.support.wire import Recorded, ask, client, plays, plays_once, relaying, within
 
 GET = b"GET /a%2Fb?x=1;y HTTP/1.1\r\nHost: gw.example\r\nX-Case: Kept\r\nConnection: close\r\n\r\n"

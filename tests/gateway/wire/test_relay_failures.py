@@ -9,7 +9,7 @@ import pytest
 
 from gateway.wire import upstream as upstream_module
 from gateway.wire.door import Answer, Client, Decision, Failure, Wait
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 from gateway.wire.tasks import Tasks
 from gateway.wire.upstream import Pool
 from tests.support.wire import (

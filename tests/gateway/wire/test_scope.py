@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.wire.door import Client, Local
-from gateway.wire.head import HeadLimits, parse_request
+from gateway.wire.request_head import HeadLimits, parse_request
 from gateway.wire.scope import scope_of
 
 PEER = Client("10.1.2.3", 5)

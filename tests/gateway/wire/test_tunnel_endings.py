@@ -12,7 +12,7 @@ from websockets.frames import Close, Frame, Opcode
 
 from gateway.wire import client_socket, upstream
 from gateway.wire.door import Client, Outcome
-from gateway.wire.head import HeadLimits, parse_request
+from gateway.wire.request_head import HeadLimits, parse_request
 from gateway.wire.tunnel import Tunnel
 from gateway.wire.upstream import Pool
 from tests.support.websocket import ASK, echo, listens, switches

@@ -7,7 +7,8 @@ from contextlib import suppress
 import pytest
 
 from gateway.wire.fields import BadHead
-from gateway.wire.head import HeadLimits, parse_request, parse_response
+from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.response_head import parse_response
 
 MIB = 1024 * 1024
 HEADS = 1_200  # more than are remembered of each sort

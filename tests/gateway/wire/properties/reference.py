@@ -7,7 +7,8 @@ parsers; where a body ends is worked out here anew, from the whole stream at onc
 import re
 
 from gateway.wire.fields import BadHead
-from gateway.wire.head import HeadLimits, RequestHead, ResponseHead, parse_request, parse_response
+from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
+from gateway.wire.response_head import ResponseHead, parse_response
 
 # RFC 9112 §7.1, with what may follow a size and what a trailer may be.
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")

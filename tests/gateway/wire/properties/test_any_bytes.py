@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire.door import Decision, Local, Wait
-from gateway.wire.head import RequestHead
+from gateway.wire.request_head import RequestHead
 from tests.gateway.wire.properties import streams
 from tests.gateway.wire.properties.effort import ON_SOCKETS
 from tests.gateway.wire.properties.exchanges import cut, segments

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from gateway.wire.fields import BadHead
 from gateway.wire.framing import BadFraming, Chunked
-from gateway.wire.head import HeadLimits, parse_request
 from gateway.wire.head_buffer import HeadBuffer
+from gateway.wire.request_head import HeadLimits, parse_request
 from tests.gateway.wire.properties import streams
 from tests.gateway.wire.properties.effort import PURE
 from tests.gateway.wire.properties.exchanges import cut, segments

@@ -10,14 +10,9 @@ from hypothesis import strategies as st
 
 from gateway.wire.delivery import deliver
 from gateway.wire.fields import BadHead
-from gateway.wire.head import (
-    HeadLimits,
-    RequestHead,
-    ResponseHead,
-    parse_request,
-    parse_response,
-)
 from gateway.wire.head_buffer import HeadBuffer
+from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
+from gateway.wire.response_head import ResponseHead, parse_response
 from tests.gateway.wire.properties import heads, parsers
 from tests.gateway.wire.properties.effort import PURE
 from tests.gateway.wire.properties.parsers import (

@@ -1,4 +1,4 @@
-"""What a request or response head may be, and how one is passed on.
+"""What a request head may be, and how one is passed on.
 
 Pure: bytes in, a head or `BadHead` out. The rules are stricter than every HTTP parser that may
 stand behind us, because two parsers that read one head differently are how requests are smuggled
@@ -6,30 +6,20 @@ stand behind us, because two parsers that read one head differently are how requ
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
-from gateway.wire.fields import TOKEN, BadHead, Fields, Line
+from gateway.wire.fields import MOST_BLOCKS, TOKEN, BadHead, Fields, Line, is_small
 from gateway.wire.handshake import check_asked
 from gateway.wire.remembered import Remembered
 
 # A target has no fragment (RFC 9112 §3.2): whoever reads on behind it would cut it off.
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e\x80-\xff]++) HTTP/1\.([01])")
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?")
 _HOST = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[0-9A-Za-z._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+)(?::[0-9]{0,5})?"
 )
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)(/.*|\?.*)?")
-
-_LENGTH_LINE: Final = frozenset((b"content-length",))
-
-# Distinct blocks of fields that are remembered; strangers choose them, so they are bounded.
-_MOST_BLOCKS = 1024
-_LONGEST_BLOCK = 4096
-# A line takes some 400 bytes beside its own; hundreds of tiny ones fit into a block.
-_MOST_LINES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,56 +163,10 @@ class RequestHead:
         )  # fmt: skip
 
 
-class ResponseHead(Fields):
-    """One response's head; `interim` says that another follows it."""
-
-    __slots__ = ("interim", "never_has_body", "reason", "sets_cookies", "status")
-
-    def __init__(self, status: int, reason: bytes, minor: int, block: bytes) -> None:
-        super().__init__(block, minor, 502)
-        self.status = status
-        self.reason = reason
-        self.interim = status < 200 and status != 101
-        self.never_has_body = status < 200 or status in (204, 304)
-        self.sets_cookies = b"set-cookie" in self._noted
-
-    def bodyless(self, method: bytes) -> bool:
-        """Whether no body follows, whatever the head says (RFC 9110 §6.4.1)."""
-        return self.never_has_body or method == b"HEAD"
-
-    def for_client(
-        self,
-        added: bytes,
-        hidden: frozenset[bytes] = frozenset(),
-        refuse_cookie: Callable[[bytes], bool] | None = None,
-    ) -> bytes:
-        """Return the head to send on; framing and connection lines are in `added`.
-
-        `hidden` are names of fields that do not pass, beside those of one hop.
-        """
-        if refuse_cookie is None or not self.sets_cookies:
-            block = self.passed_on(hidden)
-        else:
-            block = b"".join(
-                [
-                    line.text
-                    for line in self.kept(hidden)
-                    if line.name != b"set-cookie" or not refuse_cookie(line.value)
-                ]
-            )
-        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (self.status, self.reason, block, added)
-
-    def kept(self, without: frozenset[bytes]) -> list[Line]:
-        # RFC 9110 §8.6: where no body can follow, a length would be read as one that must.
-        lengthless = self.status < 200 or self.status == 204
-        return super().kept(without | _LENGTH_LINE if lengthless else without)
-
-
 _blocks: tuple[Remembered[bytes, RequestFields], ...] = (
-    Remembered(_MOST_BLOCKS),
-    Remembered(_MOST_BLOCKS),
+    Remembered(MOST_BLOCKS),
+    Remembered(MOST_BLOCKS),
 )
-_answers: Remembered[bytes, ResponseHead] = Remembered(_MOST_BLOCKS)
 
 
 def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
@@ -232,11 +176,12 @@ def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
     if match is None:
         raise BadHead(*_explain(head))
     method, target, minor = match.groups()
-    fields = _fields(head[end + 2 : -4], 1 if minor == b"1" else 0)
     if len(target) > limits.target_bytes:
         raise BadHead(414, "The request target is too long.")
-    if len(fields.lines) > limits.fields:
+    block = head[end + 2 : -4]
+    if block.count(b"\r\n") >= limits.fields:
         raise BadHead(431, "The request has too many headers.")
+    fields = _fields(block, 1 if minor == b"1" else 0)
     if method in (b"CONNECT", b"TRACE"):
         raise BadHead(501, f"{method.decode()} is not supported.")
     return RequestHead(method, target, fields)
@@ -247,39 +192,9 @@ def _fields(block: bytes, minor: int) -> RequestFields:
     fields = blocks.get(block)
     if fields is None:
         fields = RequestFields(block, minor)
-        if len(block) <= _LONGEST_BLOCK and len(fields.lines) <= _MOST_LINES:
+        if is_small(block, fields):
             blocks.keep(block, fields)
     return fields
-
-
-def check_begun(held: bytes) -> None:
-    """Refuse what can become no response head however it goes on, lest it be waited for.
-
-    An answer may take its time, so that nothing else would end the wait for another protocol's.
-    """
-    if not b"HTTP/1.".startswith(held[:7]) or held.count(b"\n") > held.count(b"\r\n"):
-        raise BadHead(502, "The upstream's answer is not HTTP/1.1.")
-
-
-def parse_response(head: bytes) -> ResponseHead:
-    """Parse a whole head; one that sets no cookie is remembered, since a busy server repeats it."""
-    known = _answers.get(head)
-    if known is not None:
-        return known
-    parsed = _parse_response(head)
-    short = len(head) <= _LONGEST_BLOCK and len(parsed.lines) <= _MOST_LINES
-    if short and not parsed.sets_cookies:
-        _answers.keep(head, parsed)
-    return parsed
-
-
-def _parse_response(head: bytes) -> ResponseHead:
-    end = head.find(b"\r\n")
-    match = _STATUS_LINE.fullmatch(head, 0, end) if head[-4:] == b"\r\n\r\n" else None
-    if match is None:
-        raise BadHead(502, "The upstream's answer is not HTTP/1.1.")
-    minor, status, reason = match.groups()
-    return ResponseHead(int(status), reason or b"", int(minor), head[end + 2 : -4])
 
 
 def _explain(head: bytes) -> tuple[int, str]:
