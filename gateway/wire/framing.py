@@ -108,7 +108,9 @@ class Chunked:
         self._kept = b""
         self._left = 0
         self._trailers = 0
-        self._state = self._size
+        # Plain functions: a bound method would make the body a cycle, which only the garbage
+        # collector takes away.
+        self._state: Callable[[Chunked, bytes, int, list[bytes]], int] = Chunked._size
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         if self._held:
@@ -116,7 +118,7 @@ class Chunked:
         pieces: list[bytes] = []
         at = 0
         while not self.done and at < len(data):
-            after = self._state(data, at, pieces)
+            after = self._state(self, data, at, pieces)
             if after < 0:
                 self._held = data[at:]
                 return b"".join(pieces), b""
@@ -136,9 +138,9 @@ class Chunked:
         if self._room < 0:
             raise BodyTooLarge(BodyTooLarge.sentence)
         if self._left == 0:
-            self._state = self._trailer
+            self._state = Chunked._trailer
         else:
-            self._state = self._payload
+            self._state = Chunked._payload
             if not self._decode:
                 pieces.append(match[1] + b"\r\n")
         return end + 2
@@ -148,7 +150,7 @@ class Chunked:
         pieces.append(data[at:end])
         self._left -= end - at
         if self._left == 0:
-            self._state = self._payload_end
+            self._state = Chunked._payload_end
         return end
 
     def _payload_end(self, data: bytes, at: int, pieces: list[bytes]) -> int:
@@ -158,7 +160,7 @@ class Chunked:
             return -1
         if data[at : at + 2] != b"\r\n":
             raise BadFraming("A chunk is longer than its size.")
-        self._state = self._size
+        self._state = Chunked._size
         if not self._decode:
             pieces.append(b"\r\n")
         return at + 2

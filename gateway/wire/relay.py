@@ -6,7 +6,6 @@ and retries only what no upstream can have acted on.
 """
 
 import asyncio
-from collections.abc import Callable
 from time import monotonic
 
 from gateway.wire.delivery import Delivery, deliver
@@ -39,7 +38,6 @@ class Exchange:
         "_head",
         "_heard",
         "_interim",
-        "_on_upstream",
         "_outcome",
         "_relay",
         "_request_done",
@@ -66,7 +64,6 @@ class Exchange:
         self._interim = 0
         self._delivery: Delivery | None = None
         self._witness: Witness | None = None
-        self._on_upstream: Callable[[bytes], None] = self._head_bytes
 
     # What the client's connection calls
 
@@ -120,7 +117,10 @@ class Exchange:
 
     def upstream_bytes(self, data: bytes) -> None:
         try:
-            self._on_upstream(data)
+            if self._delivery is None:
+                self._head_bytes(data)
+            else:
+                self._pass_on(b"", data, self._delivery)
         except BadHead as bad:
             self._fail(Failure("invalid", bad.sentence))
         except BadFraming as bad:
@@ -214,17 +214,15 @@ class Exchange:
             self._client.write(first + rest)
             self._complete(keeps_client=True, reusable=True)
             return
-        self._delivery = deliver(
+        delivery = self._delivery = deliver(
             self._head, head, draining=self._client.draining, hidden=self._relay.hidden
         )
         if self._relay.witness is not None:
-            as_sent = isinstance(self._delivery.body, Chunked) and self._head.minor == 1
+            as_sent = isinstance(delivery.body, Chunked) and self._head.minor == 1
             self._witness = Witness(self._relay.witness, chunked=as_sent)
-        added = self._delivery.lines + self._relay.mark
-        first = self._for_client(head, added)
-        self._on_upstream = self._body_bytes
-        self._pass_on(first, rest)
-        if self._client.draining and not self._delivery.body.done:
+        first = self._for_client(head, delivery.lines + self._relay.mark)
+        self._pass_on(first, rest, delivery)
+        if self._client.draining and not delivery.body.done:
             self.drain()
 
     def _takes_it_whole(self, head: ResponseHead) -> bool:
@@ -249,22 +247,18 @@ class Exchange:
         self._outcome.status = head.status
         self._outcome.first_byte = monotonic()
 
-    def _body_bytes(self, data: bytes) -> None:
-        self._pass_on(b"", data)
-
-    def _pass_on(self, first: bytes, data: bytes) -> None:
+    def _pass_on(self, first: bytes, data: bytes, delivery: Delivery) -> None:
         """Write `first` (the head, once) and what of `data` belongs to the body, in one piece."""
-        assert self._delivery is not None
-        piece, surplus = self._delivery.body.feed(data)
+        piece, surplus = delivery.body.feed(data)
         self._outcome.bytes_out += len(piece)
         if self._witness is not None:
             self._witness.see(piece)
-        if self._delivery.encode and piece:
+        if delivery.encode and piece:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         if first or piece:
             self._client.write(first + piece if first else piece)
-        if self._delivery.body.done:
-            self._end(self._delivery, reusable=not surplus)
+        if delivery.body.done:
+            self._end(delivery, reusable=not surplus)
 
     def _end(self, delivery: Delivery, *, reusable: bool) -> None:
         assert self._response is not None

@@ -178,18 +178,18 @@ def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
     method, target, minor = match.groups()
     if len(target) > limits.target_bytes:
         raise BadHead(414, "The request target is too long.")
-    block = head[end + 2 : -4]
-    if block.count(b"\r\n") >= limits.fields:
-        raise BadHead(431, "The request has too many headers.")
-    fields = _fields(block, 1 if minor == b"1" else 0)
+    fields = _fields(head[end + 2 : -4], 1 if minor == b"1" else 0, limits.fields)
     if method in (b"CONNECT", b"TRACE"):
         raise BadHead(501, f"{method.decode()} is not supported.")
     return RequestHead(method, target, fields)
 
 
-def _fields(block: bytes, minor: int) -> RequestFields:
+def _fields(block: bytes, minor: int, most: int) -> RequestFields:
     blocks = _blocks[minor]
     fields = blocks.get(block)
+    lines = block.count(b"\r\n") + 1 if fields is None else len(fields.lines)
+    if lines > most:
+        raise BadHead(431, "The request has too many headers.")
     if fields is None:
         fields = RequestFields(block, minor)
         if is_small(block, fields):

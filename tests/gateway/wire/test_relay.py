@@ -1,10 +1,13 @@
 """One exchange through the data plane, byte for byte, on real sockets at both ends."""
 
 import asyncio
+import gc
 
 import pytest
 
 from gateway.wire.door import Relay
+from gateway.wire.framing import Chunked
+from gateway.wire.relay import Exchange
 from gateway.wire.request_head import RequestHead
 from tests.support.wire import Recorded, ask, client, plays, plays_once, relaying, within
 
@@ -398,3 +401,22 @@ async def test_upstream_connection_with_an_unread_request_is_not_used_again() ->
         await ask(served.port, GET)
 
         assert served.raw.connections == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [OK, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"]
+)
+async def test_finished_exchange_leaves_nothing_to_the_garbage_collector(answer: bytes) -> None:
+    async with relaying(plays(answer)) as served, client(served.port) as (reader, writer):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                await reader.until(answer[-4:])
+                await served.ended()
+            left = [x for x in gc.get_objects() if isinstance(x, Exchange | Chunked)]
+        finally:
+            gc.enable()
+
+    assert left == []
