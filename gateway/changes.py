@@ -48,6 +48,7 @@ class Changes:
         self.absent = Absent()
         self.tickets = Tickets()
         self.tell = tell
+        self.alone = tell is unheard
         self._roster = roster
         self._conversations = conversations
         self._attempts = attempts

@@ -51,7 +51,8 @@ _NOWHERE = Place(State.NEW)
 
 
 class Question(NamedTuple):
-    """One request on its way to a decision; `upstream_failed` once a container did not answer."""
+    """One request on its way to a decision; `upstream_failed` once a container did not answer,
+    `ticket_awaited` once other workers had the time to tell of it."""
 
     head: RequestHead
     client: Client
@@ -59,6 +60,7 @@ class Question(NamedTuple):
     ask: Ask
     caller: Caller | None
     upstream_failed: bool = False
+    ticket_awaited: bool = False
 
 
 class Decisions:
@@ -144,7 +146,11 @@ class Decisions:
 
     def _by_ticket(self, question: Question) -> Decision | None:
         """Find the container of a terminal that is opened with nothing but a ticket."""
-        session_id = self._noticing.session_of_ticket(question.ask.path, question.head.query)
+        path, query = question.ask.path, question.head.query
+        session_id = self._noticing.session_of_ticket(path, query)
+        may_be_told = session_id is None and self._noticing.may_be_told(path, query)
+        if may_be_told and not question.ticket_awaited:
+            return _wait(question, lambda: self._ticket_told(question))
         session = self._roster.session(session_id) if session_id else None
         place = self._directory.place(session.id) if session else None
         if session is None or place is None or place.upstream is None:
@@ -153,6 +159,10 @@ class Decisions:
         bearer = Caller(session.user_id, None, session.id, "query")
         upstream = replace(place.upstream, authorization=b"")
         return self._to_session(question._replace(caller=bearer), upstream)
+
+    async def _ticket_told(self, question: Question) -> Decision:
+        await self._noticing.ticket_told(question.ask.path, question.head.query)
+        return self._decide(question._replace(ticket_awaited=True))
 
     async def _hold(self, question: Question, session_id: str, *, briefly: bool) -> Decision:
         timeout_s = _HEALTH_HOLD_S if briefly else self._start_timeout_s + _GRACE_S
@@ -188,7 +198,7 @@ class Decisions:
         return self._act(question, chosen)
 
     def _to_session(self, question: Question, upstream: Upstream) -> Relay:
-        head, client, reading, _, caller, again = question
+        head, client, reading, _, caller, again, _ = question
         assert caller is not None
         return self._relays.to_session(head, client, reading.sender, caller, upstream, again=again)
 
@@ -196,7 +206,7 @@ class Decisions:
         assert self._shared is not None
         if not self._shared.answers:
             return _wait(question, lambda: self._look_first(question, reason))
-        head, client, _, ask, caller, _ = question
+        head, client, _, ask, caller, *_ = question
         return self._relays.to_shared(head, client, ask, caller, reason, doubt=self._shared.doubt)
 
     async def _look_first(self, question: Question, reason: str) -> Decision:

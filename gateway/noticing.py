@@ -13,6 +13,9 @@ from gateway.conversations import Conversations
 from gateway.news import ConversationShared, TicketAsked
 from gateway.wire.tasks import Tasks
 
+# News takes a millisecond between workers, and a hundred where the machine is busy.
+_NEWS_ARRIVES_S = 1.0
+
 
 class Noticing:
     def __init__(self, changes: Changes, conversations: Conversations, tasks: Tasks) -> None:
@@ -28,10 +31,20 @@ class Noticing:
 
     def session_of_ticket(self, path: bytes, query: bytes) -> str | None:
         """Return the session of a terminal that is opened with nothing but a ticket."""
-        terminal = opencode.terminal(path)
-        if terminal is None or terminal[1] != "connect" or b"ticket=" not in query:
+        terminal_id = _opened_by_ticket(path, query)
+        if terminal_id is None:
             return None
-        return self._changes.tickets.session_of(terminal[0], time.monotonic())
+        return self._changes.tickets.session_of(terminal_id, time.monotonic())
+
+    def may_be_told(self, path: bytes, query: bytes) -> bool:
+        """Whether another worker may have noticed the ticket that opens this terminal just now."""
+        return not self._changes.alone and _opened_by_ticket(path, query) is not None
+
+    async def ticket_told(self, path: bytes, query: bytes) -> None:
+        """Give another worker's news of the ticket the time to arrive."""
+        terminal_id = _opened_by_ticket(path, query)
+        if terminal_id is not None:
+            await self._changes.tickets.comes(terminal_id, time.monotonic(), _NEWS_ARRIVES_S)
 
     def conversation_created(self, session_id: str, status: int, body: bytes) -> None:
         """The shared service answered a request for a new conversation."""
@@ -40,6 +53,13 @@ class Noticing:
             self._changes.make(ConversationShared(conversation_id, session_id))
             keep = self._conversations.keep(conversation_id, session_id)
             self._tasks.start(keep, "keep conversation")
+
+
+def _opened_by_ticket(path: bytes, query: bytes) -> str | None:
+    terminal = opencode.terminal(path)
+    if terminal is None or terminal[1] != "connect" or b"ticket=" not in query:
+        return None
+    return terminal[0]
 
 
 def _created_id(body: bytes) -> str | None:

@@ -5,6 +5,9 @@ it a ticket instead, good for 60 seconds and one use. The ticket is checked by O
 way to the right container is remembered here.
 """
 
+import asyncio
+from contextlib import suppress
+
 _GOOD_FOR_S = 60.0
 _MOST_PER_SESSION = 64
 
@@ -14,6 +17,7 @@ class Tickets:
 
     def __init__(self) -> None:
         self._asked: dict[str, dict[str, float]] = {}
+        self._noted = asyncio.Event()
 
     def note(self, terminal_id: str, session_id: str, now: float) -> None:
         """Remember that this session asked for a ticket to this terminal.
@@ -27,6 +31,15 @@ class Tickets:
         own[terminal_id] = now + _GOOD_FOR_S
         if len(own) > _MOST_PER_SESSION:
             del own[next(iter(own))]
+        self._noted.set()
+        self._noted = asyncio.Event()
+
+    async def comes(self, terminal_id: str, now: float, within_s: float) -> None:
+        """Return once a ticket to this terminal was asked for, or when none was in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self.session_of(terminal_id, now) is None:
+                    await self._noted.wait()
 
     def session_of(self, terminal_id: str, now: float) -> str | None:
         for session_id, own in self._asked.items():

@@ -1,5 +1,7 @@
 """Which session a terminal's ticket leads to, and for how long."""
 
+import asyncio
+
 from gateway.tickets import Tickets
 
 
@@ -58,3 +60,21 @@ def test_one_session_cannot_use_up_the_places_of_another() -> None:
         tickets.note(f"pty_{number}", "greedy", now=0.0)
 
     assert tickets.session_of("pty_mine", 1.0) == "mine"
+
+
+async def test_who_waits_for_a_ticket_goes_on_when_it_is_noted() -> None:
+    tickets = Tickets()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(tickets.comes("pty_1", 0.0, 60))
+        await asyncio.sleep(0)
+        tickets.note("pty_2", "session", 0.0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        tickets.note("pty_1", "session", 0.0)
+
+    assert tickets.session_of("pty_1", 0.0) == "session"
+
+
+async def test_who_waits_for_a_ticket_that_nobody_asked_for_goes_on_in_time() -> None:
+    await Tickets().comes("pty_1", 0.0, 0.01)
