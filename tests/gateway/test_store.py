@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.roster import Login, Session, User
+from gateway.roster import Contents, Login, Session, User
 from gateway.store import Account, Agent, Store
 from migrations import upgrade
 from tests.support import postgresql
@@ -234,6 +234,47 @@ async def test_a_session_needs_its_agent(store: Store) -> None:
     await refused("agent_not_found", store.add_session(SESSION))
 
     assert await store.sessions() == []
+
+
+async def test_its_contents_are_told_by_id(filled: Store) -> None:
+    await filled.add_login(LOGIN)
+
+    assert await filled.contents() == Contents(
+        users={"a" * 32, "b" * 32},
+        logins={"c" * 32},
+        sessions={"5" * 32},
+        agents={("a" * 32, "1" * 32)},
+    )
+
+
+async def test_its_contents_are_told_whole_however_many_they_are(filled: Store) -> None:
+    made = {f"{number:032}" for number in range(1, 1101)}
+    values = ", ".join(f"('{each}', '{'a' * 32}', '2026-11-22 12:00:00')" for each in made)
+    async with filled._database.write() as connection:
+        await connection.exec_driver_sql(f"INSERT INTO logins VALUES {values}")
+
+    assert (await filled.contents()).logins == made
+
+
+async def test_logins_and_sessions_are_found_among_others(filled: Store) -> None:
+    await filled.add_login(LOGIN)
+    other = replace(SESSION, id="6" * 32, token_hash="e" * 64)
+    await filled.add_session(other)
+
+    assert await filled.logins_among([LOGIN.id, "d" * 32]) == [LOGIN]
+    assert await filled.logins_among([]) == []
+    assert await filled.sessions_among([SESSION.id], []) == [SESSION]
+    assert await filled.sessions_among([], [other.token_hash, "d" * 64]) == [other]
+    assert await filled.sessions_among([], []) == []
+
+
+async def test_the_latest_shared_conversations_can_be_asked_for_alone(filled: Store) -> None:
+    await filled.add_shared_conversation("ses_1", SESSION.id, NOW - timedelta(minutes=5))
+    await filled.add_shared_conversation("ses_2", SESSION.id, NOW)
+
+    late = await filled.shared_conversations(NOW - timedelta(minutes=1))
+
+    assert late == [("ses_2", SESSION.id)]
 
 
 async def test_shared_conversations_go_with_their_session(filled: Store) -> None:
