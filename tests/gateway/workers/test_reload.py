@@ -17,6 +17,7 @@ from tests.support.websocket import ASK
 from tests.support.workers import Gateway, Person, Shared, living
 
 _WITHIN_S = 60
+_SERVICE_RESTART = (1012).to_bytes(2, "big")  # RFC 6455's registry of close codes
 
 
 @pytest.fixture
@@ -150,21 +151,23 @@ async def test_a_reload_that_fails_leaves_the_workers_of_before(
 async def test_the_end_closes_streams_and_tunnels_and_is_no_failure(
     gateway: Gateway, person: Person, stack: AsyncExitStack
 ) -> None:
-    held = []
+    streams, tunnels = [], []
     for asking in await gateway.asking_each(stack, person.cookie):
         await asking.stream()
-        held.append(asking)
+        streams.append(asking)
     for asking in await gateway.asking_each(stack, person.cookie):
         asking.writer.write(ASK.replace(b"Host: a", f"Host: a\r\nCookie: {person.cookie}".encode()))
         assert (await asking.reader.head()).startswith(b"HTTP/1.1 101 ")
-        held.append(asking)
+        tunnels.append(asking)
     workers = gateway.workers()
 
     with anyio.fail_after(15):
         assert await stopped(gateway.process) == 0
 
-    for asking in held:
-        await asking.reader.rest()
+    # The end of the last event's piece, then the file's: neither reset nor called complete.
+    assert [await asking.reader.rest() for asking in streams] == [b"\r\n"] * 2
+    for asking in tunnels:
+        assert _SERVICE_RESTART in await asking.reader.rest()
     assert not living(workers)
     assert "Traceback" not in gateway.said()
 
