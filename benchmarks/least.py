@@ -22,13 +22,11 @@ def measure(bench: Bench, rounds: int) -> Results:
     load = Load(bench.file("requests", heads.small(bench.deployment.cookies)), seconds=1)
     quiet = replace(bench.deployment, environ={**bench.deployment.environ, "LOG_LEVEL": "WARNING"})
     with ExitStack() as stack:
-        rows = {
-            "the gateway": bench.rows[GATEWAY],
-            "without its access log": quiet.start(bench.folder / "quiet"),
-            "bytes only copied, on uvloop": _pump(bench),
-        }
-        for program in list(rows.values())[1:]:
-            stack.callback(program.stop)
+        rows = {"the gateway": bench.rows[GATEWAY]}
+        rows["without its access log"] = program = quiet.start(bench.folder / "quiet")
+        stack.callback(program.stop)
+        rows["bytes only copied, on uvloop"] = program = _pump(bench)
+        stack.callback(program.stop)
         found = alternate("least", rows, rounds, lambda row: send(bench, rows[row], load))
     return {"request_least_us": figure(found, "cpu_us", 1)}
 
