@@ -15,7 +15,7 @@ import anyio
 
 from gateway import news
 from gateway.news import News
-from gateway.workers.exchange import Message
+from gateway.workers.switchboard import Message
 from gateway.workers.totals import Snapshot
 
 logger = logging.getLogger(__name__)

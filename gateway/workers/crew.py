@@ -13,7 +13,7 @@ from itertools import count
 import anyio
 from anyio.abc import TaskGroup
 
-from gateway.workers.exchange import Exchange
+from gateway.workers.switchboard import Switchboard
 from gateway.workers.worker import Command, Worker, start
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Crew:
     def __init__(self, listeners: Sequence[socket.socket], command: Command) -> None:
         self._listeners = listeners
         self._command = command
-        self._exchange = Exchange()
+        self._switchboard = Switchboard()
         self._numbers = count(1)
         self._attending: TaskGroup | None = None
         self._caring: TaskGroup | None = None
@@ -113,12 +113,12 @@ class Crew:
     async def _attend(self, worker: Worker) -> None:
         """Hear a worker to its end, and see to its slot should it end unasked."""
         number = next(self._numbers)
-        self._exchange.enter(number, worker.say)
+        self._switchboard.enter(number, worker.say)
         # Shielded: who ends the crew waits for this, and a worker is not over when we are.
         with anyio.CancelScope(shield=True):
             async for message in worker.messages():
-                self._exchange.heard(number, message)
-        self._exchange.leave(number)
+                self._switchboard.heard(number, message)
+        self._switchboard.leave(number)
         self._alive.discard(worker)
         if not worker.retired:
             logger.warning(

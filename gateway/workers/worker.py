@@ -1,6 +1,6 @@
 """One worker as its parent sees it: a process, a line to it, and how it begins and ends.
 
-Which slot it serves and what follows from its end is the crew's; what it says, the exchange's.
+Which slot it serves and what follows from its end is the crew's; what it says, the switchboard's.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import Process
 
 from gateway.workers.bus import LONGEST_LINE
-from gateway.workers.exchange import Message
+from gateway.workers.switchboard import Message
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ Message = dict[str, Any]
 Say = Callable[[Message], None]
 
 
-class Exchange:
+class Switchboard:
     def __init__(self) -> None:
         self._members: dict[int, Say] = {}
         self._serving: set[int] = set()
