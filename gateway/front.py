@@ -10,7 +10,7 @@ from functools import partial
 
 from gateway import refusals, streams
 from gateway.access_log import AccessLog
-from gateway.credentials import Caller, Presented, auth_token, identify
+from gateway.credentials import Presented, auth_token, identify
 from gateway.decisions import Decisions
 from gateway.errors import GatewayError
 from gateway.lookups import Lookups, Named
@@ -43,11 +43,16 @@ class Front:
             reading = head.fields.annex = self._readings.read(head.fields)
         if reading.looped:
             return refusals.answer("loop_detected")
-        caller = reading.sender.caller(self._roster) or self._identify(head, reading)
-        if caller is None or caller.session_id is None:
-            missing = self._lookups.missing(_presented(head, reading), caller)
+        caller = reading.sender.caller(self._roster)
+        if caller is None:
+            presented = _presented(head, reading)
+            caller = identify(presented, self._cookies, self._roster)
+            missing = self._lookups.missing(presented, caller)
             if missing is not None:
                 return Wait(partial(self._look_up, missing, head, client))
+            # A token in the query is no part of what the sender is remembered by.
+            if caller is not None and caller.via != "query":
+                reading.sender.recognise(caller, self._roster)
         if caller is not None and not is_counted(caller.via, head, self._authority):
             return refusals.answer("cross_site")
         if is_own(head.path):
@@ -56,14 +61,6 @@ class Front:
 
     def refuse(self, status: int, sentence: str) -> Answer:
         return refusals.of_wire(status, sentence)
-
-    def _identify(self, head: RequestHead, reading: Reading) -> Caller | None:
-        caller = identify(reading.sender.presented, self._cookies, self._roster)
-        if caller is not None:
-            reading.sender.recognise(caller, self._roster)
-        elif b"auth_token=" in head.target:
-            caller = identify(_presented(head, reading), self._cookies, self._roster)
-        return caller
 
     async def _look_up(self, missing: Named, head: RequestHead, client: Client) -> Decision:
         """Ask the store for what nobody here knows, then decide anew."""

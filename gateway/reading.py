@@ -19,6 +19,7 @@ from gateway.wire.remembered import Remembered
 from gateway.wire.request_head import RequestFields
 
 _MOST_SENDERS = 4096
+_LONGEST_CREDENTIALS = 4096
 
 
 @dataclass(slots=True)
@@ -97,7 +98,8 @@ class Readings:
         sender = self._senders.get(key)
         if sender is None:
             sender = Sender(cookies, authorizations)
-            self._senders.keep(key, sender)
+            if sum(map(len, cookies)) + sum(map(len, authorizations)) <= _LONGEST_CREDENTIALS:
+                self._senders.keep(key, sender)
         return Reading(sender, _is_page_load(fields), self._via.has_passed(fields))
 
 

@@ -2,11 +2,11 @@
 
 Pure. A line is judged once and remembered by its very bytes, because clients say the same of
 themselves with every request; judging fifteen lines anew costs more than all else that a relayed
-request needs. This module knows field lines; what a whole head may be is `head`'s.
+request needs. This module knows field lines; what a head may be is said beside it
+(`request_head`, `response_head`).
 """
 
 import re
-from functools import cached_property
 from typing import Final
 
 from gateway.wire.remembered import Remembered
@@ -69,9 +69,12 @@ class Line:
         self.noted = self.name in _NOTED
         self.hop = self.name in _HOP_BY_HOP
 
-    @cached_property
+    @property
     def members(self) -> frozenset[bytes]:
-        """The lower-case members of a comma-separated list (RFC 9110 §5.6.1)."""
+        """The lower-case members of a comma-separated list (RFC 9110 §5.6.1).
+
+        Made anew each time: kept, those of a long list would take ten times their line's memory.
+        """
         parts = (part.strip(b" \t").lower() for part in self.value.split(b","))
         return frozenset(part for part in parts if part)
 

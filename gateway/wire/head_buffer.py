@@ -1,6 +1,6 @@
 """Collecting a request head from the pieces that a socket gives, within its limits.
 
-Pure. It looks for a head's end and at its size; what a head may be is `head`'s.
+Pure. It looks for a head's end and at its size; what a head may be is `request_head`'s.
 """
 
 import re

@@ -163,13 +163,30 @@ class RequestHead:
         )  # fmt: skip
 
 
-_blocks: tuple[Remembered[bytes, RequestFields], ...] = (
-    Remembered(MOST_BLOCKS),
-    Remembered(MOST_BLOCKS),
-)
+class Blocks:
+    """The blocks of fields that the clients of one gateway sent lately, with its door's annexes."""
+
+    def __init__(self) -> None:
+        self._known: tuple[Remembered[bytes, RequestFields], ...] = (
+            Remembered(MOST_BLOCKS),
+            Remembered(MOST_BLOCKS),
+        )
+
+    def read(self, block: bytes, minor: int, most: int) -> RequestFields:
+        """Return what a block says, which has no more than `most` lines."""
+        known = self._known[minor]
+        fields = known.get(block)
+        lines = block.count(b"\r\n") + 1 if fields is None else len(fields.lines)
+        if lines > most:
+            raise BadHead(431, "The request has too many headers.")
+        if fields is None:
+            fields = RequestFields(block, minor)
+            if is_small(block, fields):
+                known.keep(block, fields)
+        return fields
 
 
-def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
+def parse_request(head: bytes, limits: HeadLimits, blocks: Blocks) -> RequestHead:
     """Parse a whole head, from its first byte through the empty line."""
     end = head.find(b"\r\n")
     match = _REQUEST_LINE.fullmatch(head, 0, end) if head[-4:] == b"\r\n\r\n" else None
@@ -178,23 +195,10 @@ def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
     method, target, minor = match.groups()
     if len(target) > limits.target_bytes:
         raise BadHead(414, "The request target is too long.")
-    fields = _fields(head[end + 2 : -4], 1 if minor == b"1" else 0, limits.fields)
+    fields = blocks.read(head[end + 2 : -4], 1 if minor == b"1" else 0, limits.fields)
     if method in (b"CONNECT", b"TRACE"):
         raise BadHead(501, f"{method.decode()} is not supported.")
     return RequestHead(method, target, fields)
-
-
-def _fields(block: bytes, minor: int, most: int) -> RequestFields:
-    blocks = _blocks[minor]
-    fields = blocks.get(block)
-    lines = block.count(b"\r\n") + 1 if fields is None else len(fields.lines)
-    if lines > most:
-        raise BadHead(431, "The request has too many headers.")
-    if fields is None:
-        fields = RequestFields(block, minor)
-        if is_small(block, fields):
-            blocks.keep(block, fields)
-    return fields
 
 
 def _explain(head: bytes) -> tuple[int, str]:

@@ -47,7 +47,9 @@ class Turns(ClientSocket):
         started = self._heads.held
         try:
             whole = self._heads.feed(data)
-            head = parse_request(whole[0], self._wiring.limits) if whole else None
+            head = (
+                parse_request(whole[0], self._wiring.limits, self._wiring.blocks) if whole else None
+            )
         except BadHead as bad:
             self._refuse(bad)
             return

@@ -7,7 +7,7 @@ from gateway.wire.deadlines import Deadlines
 from gateway.wire.door import Door
 from gateway.wire.live import Live
 from gateway.wire.quota import Quota
-from gateway.wire.request_head import HeadLimits
+from gateway.wire.request_head import Blocks, HeadLimits
 from gateway.wire.tasks import Tasks
 
 
@@ -31,6 +31,7 @@ class Wiring:
     live: Live = field(default_factory=Live)
     deadlines: Deadlines = field(default_factory=Deadlines)
     limits: HeadLimits = field(default_factory=HeadLimits)
+    blocks: Blocks = field(default_factory=Blocks)
     addresses: Quota = field(default_factory=Quota)
     drain: Drain = field(default_factory=Drain)
     body_bytes: int = sys.maxsize

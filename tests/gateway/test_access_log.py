@@ -8,14 +8,14 @@ import pytest
 from gateway.access_log import AccessLog
 from gateway.metrics import Metrics
 from gateway.wire.door import Client, Outcome
-from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, parse_request
 
 MARK = b"X-OpenCode-Gateway-Route: shared; reason=container_failed\r\n"
 
 
 def outcome(target: bytes = b"/a?auth_token=canary", **changes: Any) -> Outcome:
     raw = b"GET %b HTTP/1.1\r\nHost: a\r\nCookie: canary\r\n\r\n" % target
-    made = Outcome(parse_request(raw, HeadLimits()), Client("10.1.2.3", 5), started=1.0)
+    made = Outcome(parse_request(raw, HeadLimits(), Blocks()), Client("10.1.2.3", 5), started=1.0)
     made.ended, made.first_byte, made.status = 1.25, 1.125, 200
     for name, value in changes.items():
         setattr(made, name, value)

@@ -7,7 +7,7 @@ from gateway.forwarding import Forwarding
 from gateway.routing import Upstream
 from gateway.via import Via
 from gateway.wire.door import Answer, Client, Decision, Failure
-from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, RequestHead, parse_request
 from gateway.wire.upstream import Pool
 
 COOKIES = Cookies([b"k" * 32], secure=False)
@@ -29,7 +29,9 @@ def otherwise(head: RequestHead, client: Client, failure: Failure) -> Decision:
 def sent(*lines: bytes, target: bytes = b"/x", authorization: bytes = OWN) -> bytes:
     """Return the head that goes to an upstream for a request with these lines."""
     raw = b"GET " + target + b" HTTP/1.1\r\nHost: gw.example\r\n"
-    head = parse_request(raw + b"".join(line + b"\r\n" for line in lines) + b"\r\n", HeadLimits())
+    head = parse_request(
+        raw + b"".join(line + b"\r\n" for line in lines) + b"\r\n", HeadLimits(), Blocks()
+    )
     relay = Forwarding(COOKIES, b"https", VIA).relay(
         head,
         Client("10.1.2.3", 5),

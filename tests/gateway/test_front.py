@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.accounts import new_id
+from gateway.roster import Login
 from tests.support.front import Gateway, RawOpenCode, gateway, ok
 from tests.support.waiting import until
 
@@ -76,6 +79,21 @@ async def test_wrong_or_no_credentials_reach_nobody(gw: Gateway, proof: str) -> 
     assert headers["www-authenticate"].startswith("Basic ")
     assert json.loads(body)["data"]["code"] == "authentication_required"
     assert gw.container.heads == gw.shared.heads == []
+
+
+async def test_cookie_that_must_be_looked_up_still_comes_before_basic(gw: Gateway) -> None:
+    """Made by another gateway a moment ago, and naming no session yet."""
+    store = gw.parts.store
+    (user,) = await store.users()
+    login = Login(new_id(), user.id, time.time() + 60)
+    await store.add_login(login)
+    cookie = gw.parts.cookies.set_header(login.id, None).partition(";")[0]
+    pair = b64encode(f"anyone:{gw.token}".encode()).decode()
+    both = f"Cookie: {cookie}\r\nAuthorization: Basic {pair}\r\n"
+
+    answers = [await gw.ask("/session", who=both) for _ in range(2)]
+
+    assert [status for status, _, _ in answers] == [409, 409]
 
 
 async def test_nobodys_page_load_is_sent_to_the_login(gw: Gateway) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.origin import is_counted
-from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, RequestHead, parse_request
 
 PUBLIC = b"gw.example"
 UPGRADE = (
@@ -13,7 +13,7 @@ UPGRADE = (
 
 def head(lines: bytes, method: bytes = b"POST", host: bytes = b"127.0.0.1:8000") -> RequestHead:
     raw = method + b" / HTTP/1.1\r\nHost: " + host + b"\r\n" + lines + b"\r\n"
-    return parse_request(raw, HeadLimits())
+    return parse_request(raw, HeadLimits(), Blocks())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gateway.roster import Login, Roster, Session
 from gateway.routing import Upstream
 from gateway.via import Via
 from gateway.wire.door import Relay
-from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, parse_request
 from gateway.wire.upstream import Pool
 
 LOGIN = Login("login", "alice", time.time() + 60)
@@ -33,7 +33,7 @@ def roster() -> Roster:
 
 def reading(lines: bytes = b"Cookie: a=1\r\n", readings: Readings | None = None) -> Reading:
     raw = b"GET / HTTP/1.1\r\nHost: gw.example\r\n" + lines + b"\r\n"
-    return (readings or Readings(VIA)).read(parse_request(raw, HeadLimits()).fields)
+    return (readings or Readings(VIA)).read(parse_request(raw, HeadLimits(), Blocks()).fields)
 
 
 def recognised(roster: Roster, caller: Caller = ALICE) -> Reading:

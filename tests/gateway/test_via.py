@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.via import Via
-from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, parse_request
 from tests.support.front import Gateway, gateway
 
 KEYS = (b"k" * 32, b"older" * 8)
@@ -21,7 +21,7 @@ async def gw(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 def passed(*lines: bytes) -> bool:
     raw = b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"Via: %b\r\n" % line for line in lines)
-    return Via(KEYS).has_passed(parse_request(raw + b"\r\n", HeadLimits()).fields)
+    return Via(KEYS).has_passed(parse_request(raw + b"\r\n", HeadLimits(), Blocks()).fields)
 
 
 @pytest.mark.behaviour(19)

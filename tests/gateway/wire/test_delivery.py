@@ -5,7 +5,7 @@ import pytest
 from gateway.wire.delivery import answered, deliver, reason
 from gateway.wire.door import Answer
 from gateway.wire.framing import Chunked, Length, NoBody, UntilClose
-from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, parse_request
 from gateway.wire.response_head import parse_response
 
 NEW = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -54,7 +54,9 @@ def test_framing_is_the_nearest_that_the_client_can_read(
     until_close: bool,
 ) -> None:
     delivery = deliver(
-        parse_request(request_head, HeadLimits()), parse_response(response_head), draining=False
+        parse_request(request_head, HeadLimits(), Blocks()),
+        parse_response(response_head),
+        draining=False,
     )
 
     assert isinstance(delivery.body, body)
@@ -63,7 +65,9 @@ def test_framing_is_the_nearest_that_the_client_can_read(
 
 
 def test_draining_connection_is_told_to_close() -> None:
-    delivery = deliver(parse_request(NEW, HeadLimits()), parse_response(LENGTH), draining=True)
+    delivery = deliver(
+        parse_request(NEW, HeadLimits(), Blocks()), parse_response(LENGTH), draining=True
+    )
 
     assert (delivery.lines, delivery.keeps_client) == (CLOSE, False)
 

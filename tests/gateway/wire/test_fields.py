@@ -4,15 +4,18 @@ import pytest
 
 from gateway.wire import fields, response_head
 from gateway.wire.fields import BadHead, Fields
-from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, RequestHead, parse_request
 from gateway.wire.response_head import parse_response
 
 NOTHING: frozenset[bytes] = frozenset()
 
 
+BLOCKS = Blocks()
+
+
 def request(*lines: bytes, first: bytes = b"GET /x HTTP/1.1", most: int = 128) -> RequestHead:
     raw = b"\r\n".join([first, b"Host: gw.example", *lines, b"", b""])
-    return parse_request(raw, HeadLimits(fields=most))
+    return parse_request(raw, HeadLimits(fields=most), BLOCKS)
 
 
 def test_the_same_fields_are_read_once_whatever_is_asked_for() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.wire.fields import BadHead
 from gateway.wire.handshake import accept, check_switched
-from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, parse_request
 from gateway.wire.response_head import parse_response
 from tests.support.websocket import ASK, SWITCH
 from tests.support.wire import client, plays_once, relaying
@@ -15,7 +15,7 @@ def test_key_of_the_standards_example_has_the_standards_answer() -> None:
 
 
 def test_answer_to_the_key_is_a_switch() -> None:
-    check_switched(parse_request(ASK, HeadLimits()).fields, parse_response(SWITCH))
+    check_switched(parse_request(ASK, HeadLimits(), Blocks()).fields, parse_response(SWITCH))
 
 
 @pytest.mark.behaviour(70)
@@ -32,7 +32,7 @@ def test_answer_to_the_key_is_a_switch() -> None:
 )
 def test_switch_without_its_proof_is_refused(answer: bytes, said: str) -> None:
     with pytest.raises(BadHead, match=said) as refused:
-        check_switched(parse_request(ASK, HeadLimits()).fields, parse_response(answer))
+        check_switched(parse_request(ASK, HeadLimits(), Blocks()).fields, parse_response(answer))
 
     assert refused.value.status == 502
 

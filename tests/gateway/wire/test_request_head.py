@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire.fields import BadHead
-from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, RequestHead, parse_request
 from gateway.wire.response_head import ResponseHead, parse_response
 
 LIMITS = HeadLimits(head_bytes=512, target_bytes=100, fields=8)
@@ -14,7 +14,7 @@ NOTHING: frozenset[bytes] = frozenset()
 
 def request(*lines: bytes, first: bytes = b"GET /x HTTP/1.1", host: bool = True) -> RequestHead:
     hosts = [b"Host: gw.example"] if host else []
-    return parse_request(b"\r\n".join([first, *hosts, *lines, b"", b""]), LIMITS)
+    return parse_request(b"\r\n".join([first, *hosts, *lines, b"", b""]), LIMITS, Blocks())
 
 
 def response(*lines: bytes, first: bytes = b"HTTP/1.1 200 OK") -> ResponseHead:
@@ -23,7 +23,7 @@ def response(*lines: bytes, first: bytes = b"HTTP/1.1 200 OK") -> ResponseHead:
 
 def refused(head: bytes) -> int:
     with pytest.raises(BadHead) as caught:
-        parse_request(head, LIMITS)
+        parse_request(head, LIMITS, Blocks())
     return caught.value.status
 
 
@@ -230,7 +230,9 @@ def test_too_many_fields_are_refused() -> None:
 @given(st.binary(max_size=80))
 def test_no_head_makes_the_parser_fail_otherwise(noise: bytes) -> None:
     try:
-        head = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n" + noise + b"\r\n\r\n", LIMITS)
+        head = parse_request(
+            b"GET / HTTP/1.1\r\nHost: a\r\n" + noise + b"\r\n\r\n", LIMITS, Blocks()
+        )
     except BadHead:
         return
     assert head.for_upstream(b"/", NOTHING, b"").endswith(b"\r\n\r\n")

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.wire.door import Client, Local
-from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, parse_request
 from gateway.wire.scope import scope_of
 
 PEER = Client("10.1.2.3", 5)
@@ -11,7 +11,9 @@ PEER = Client("10.1.2.3", 5)
 
 def test_scope_says_what_was_asked_byte_for_byte_and_who_asked() -> None:
     head = parse_request(
-        b"POST /a%2Fb%20c?x=%20 HTTP/1.1\r\nHost: a\r\nX-Y:  1 \r\nX-Y: 2\r\n\r\n", HeadLimits()
+        b"POST /a%2Fb%20c?x=%20 HTTP/1.1\r\nHost: a\r\nX-Y:  1 \r\nX-Y: 2\r\n\r\n",
+        HeadLimits(),
+        Blocks(),
     )
 
     scope = scope_of(head, Local({"caller": "me"}), {"ours": 1}, PEER)
@@ -27,13 +29,13 @@ def test_scope_says_what_was_asked_byte_for_byte_and_who_asked() -> None:
 
 @pytest.mark.parametrize("minor", [0, 1])
 def test_scope_says_the_version(minor: int) -> None:
-    head = parse_request(b"GET / HTTP/1.%d\r\nHost: a\r\n\r\n" % minor, HeadLimits())
+    head = parse_request(b"GET / HTTP/1.%d\r\nHost: a\r\n\r\n" % minor, HeadLimits(), Blocks())
 
     assert scope_of(head, Local({}), {}, PEER)["http_version"] == f"1.{minor}"
 
 
 def test_path_of_a_decision_takes_the_place_of_the_one_asked_for() -> None:
-    head = parse_request(b"GET /asked?for=this HTTP/1.1\r\nHost: a\r\n\r\n", HeadLimits())
+    head = parse_request(b"GET /asked?for=this HTTP/1.1\r\nHost: a\r\n\r\n", HeadLimits(), Blocks())
 
     scope = scope_of(head, Local({}, path="/gateway/starting"), {}, PEER)
 

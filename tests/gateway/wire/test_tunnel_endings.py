@@ -12,7 +12,7 @@ from websockets.frames import Close, Frame, Opcode
 
 from gateway.wire import client_socket, upstream
 from gateway.wire.door import Client, Outcome
-from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, parse_request
 from gateway.wire.tunnel import Tunnel
 from gateway.wire.upstream import Pool
 from tests.support.websocket import ASK, echo, listens, switches
@@ -239,7 +239,7 @@ class StuckClient:
 
 async def test_stuck_client_gets_its_time_for_what_was_said_and_no_close_frame() -> None:
     async with upstream_of(listens) as (_, pool):
-        head = parse_request(ASK, HeadLimits())
+        head = parse_request(ASK, HeadLimits(), Blocks())
         client_end = StuckClient()
         outcome = Outcome(head, Client("127.0.0.1", 1), 0.0)
         Tunnel(client_end, await pool.connect(), outcome).drain()

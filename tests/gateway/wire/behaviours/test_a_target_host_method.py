@@ -237,6 +237,17 @@ async def test_head_without_end_is_refused_while_it_still_comes(
         writer.write(b"GET /" + endless + more * (900_000 // len(more)))
 
         assert (await reader.head()).startswith(b"HTTP/1.1 %d " % status)
+        assert len(served.connection._heads.held) <= served.wiring.limits.head_bytes
+        assert served.raw.connections == 0
+
+
+@pytest.mark.behaviour(9)
+async def test_more_headers_than_may_be_are_refused_before_they_are_read() -> None:
+    lines = b"A: 1\r\n" * 200
+    async with relaying(plays(OK)) as served, client(served.port) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
+
+        assert (await reader.head()).startswith(b"HTTP/1.1 431 ")
         assert served.raw.connections == 0
 
 

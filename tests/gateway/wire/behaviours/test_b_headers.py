@@ -199,7 +199,7 @@ async def test_forwarding_fields_are_ours_to_say(gw: Gateway) -> None:
 
 
 @pytest.mark.behaviour(19)
-async def test_request_names_the_gateway_behind_those_before_it_even_if_via_is_named_away(
+async def test_a_client_cannot_name_the_gateways_via_away(
     gw: Gateway,
 ) -> None:
     lines = ["Connection: via", "Via: 1.0 p.example"]

@@ -7,7 +7,7 @@ parsers; where a body ends is worked out here anew, from the whole stream at onc
 import re
 
 from gateway.wire.fields import BadHead
-from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, RequestHead, parse_request
 from gateway.wire.response_head import ResponseHead, parse_response
 
 # RFC 9112 §7.1, with what may follow a size and what a trailer may be.
@@ -24,7 +24,7 @@ def requests_in(sent: bytes) -> list[tuple[RequestHead, bytes]]:
         sent = re.sub(rb"\A(?:\r\n)+", b"", sent)
         head, found_end, rest = sent.partition(_END)
         try:
-            request = parse_request(head + found_end, HeadLimits())
+            request = parse_request(head + found_end, HeadLimits(), Blocks())
         except BadHead:
             return found
         read = _body(rest, request.chunked, request.length or 0)

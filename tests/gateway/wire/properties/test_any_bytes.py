@@ -153,6 +153,7 @@ async def test_no_bytes_of_a_client_make_a_request_that_was_none(
 
     count = len(answerer.asked)
     assert answerer.asked == [asked(*each) for each in allowed][:count]
+    assert count == len(allowed) or not allowed[-1][0].keep_alive
     assert answerer.torn == []
     good = [answer.payload for answer in got if answer.first.startswith(b"HTTP/1.1 200 ")]
     # Who sends on after asking for the end may lose the last answer by it (RFC 9112 §9.6).

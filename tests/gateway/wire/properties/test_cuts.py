@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.wire.fields import BadHead
 from gateway.wire.framing import BadFraming, Chunked
 from gateway.wire.head_buffer import HeadBuffer
-from gateway.wire.request_head import HeadLimits, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, parse_request
 from tests.gateway.wire.properties import streams
 from tests.gateway.wire.properties.effort import PURE
 from tests.gateway.wire.properties.exchanges import cut, segments
@@ -23,7 +23,7 @@ def first_head(pieces: list[bytes]) -> tuple[bytes, bytes] | None:
     try:
         while left:
             if (whole := buffer.feed(left.pop(0))) is not None:
-                parse_request(whole[0], LIMITS)
+                parse_request(whole[0], LIMITS, Blocks())
                 return whole[0], b"".join([whole[1], *left])
     except BadHead:
         return REFUSED

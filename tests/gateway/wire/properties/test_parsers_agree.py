@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.wire.delivery import deliver
 from gateway.wire.fields import BadHead
 from gateway.wire.head_buffer import HeadBuffer
-from gateway.wire.request_head import HeadLimits, RequestHead, parse_request
+from gateway.wire.request_head import Blocks, HeadLimits, RequestHead, parse_request
 from gateway.wire.response_head import ResponseHead, parse_response
 from tests.gateway.wire.properties import heads, parsers
 from tests.gateway.wire.properties.effort import PURE
@@ -43,7 +43,7 @@ def passed(sent: bytes) -> tuple[bytes, RequestHead] | None:
     """What the gateway takes out of these bytes, if it takes anything."""
     try:
         whole = HeadBuffer(LIMITS).feed(sent)
-        head = parse_request(whole[0], LIMITS) if whole else None
+        head = parse_request(whole[0], LIMITS, Blocks()) if whole else None
     except BadHead:
         return None
     return (whole[0], head) if whole and head and (head.length or 0) <= LONGEST else None
@@ -112,7 +112,7 @@ def test_a_request_as_it_was_taken_is_read_as_one_by_every_parser(taken: Taken) 
 @given(taken=requests)
 def test_a_head_that_came_before_is_read_as_the_first_time(taken: Taken) -> None:
     came, first = taken
-    again = parse_request(came, LIMITS)
+    again = parse_request(came, LIMITS, Blocks())
 
     sent = [head.for_upstream(head.target, NOTHING, ADDED) for head in (first, again)]
     assert sent[0] == sent[1]
@@ -149,7 +149,7 @@ def delivered(head: ResponseHead, request: RequestHead) -> tuple[bytes, Message,
 
 
 ASKED = [
-    parse_request(method + b" / HTTP/1.1\r\nHost: h\r\n" + connection + b"\r\n", LIMITS)
+    parse_request(method + b" / HTTP/1.1\r\nHost: h\r\n" + connection + b"\r\n", LIMITS, Blocks())
     for method in (b"GET", b"HEAD")
     for connection in (b"", b"Connection: close\r\n")
 ]
