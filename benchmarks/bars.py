@@ -52,6 +52,10 @@ def _workers(results: Results) -> tuple[float, float]:
     return found["2"], found["1"]
 
 
+def _growth(results: Results) -> tuple[float, float]:
+    return results["transfer_memory_growth_mib"]["gateway"], 1.0
+
+
 _CHP = "configurable-http-proxy"
 BARS = (
     Bar("requests/s", "nginx", 0.7, True, _with("nginx", "requests_per_second")),
@@ -61,6 +65,7 @@ BARS = (
     Bar("download", "haproxy", 0.5, True, _with("haproxy", "download_mb_per_s")),
     Bar("upload", "nginx", 1, True, _with("nginx", "upload_mb_per_s")),
     Bar("upload", "haproxy", 0.5, True, _with("haproxy", "upload_mb_per_s")),
+    Bar("memory grown by transfers", "1 MiB", 4, False, _growth),
     Bar("events/s", "nginx", 0.8, True, _with("nginx", "sse_events_per_second")),
     Bar("p50 of the delay added", "nginx", 1.3, False, _with("nginx", "sse_added_delay_us", "p50")),
     Bar(

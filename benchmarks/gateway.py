@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import programs
+from benchmarks import interpreter, programs
 from benchmarks.cores import Cores
 from benchmarks.programs import Program
 from gateway import administration, logins
@@ -36,8 +36,9 @@ class Deployment:
     def start(self, folder: Path, *arguments: str) -> Program:
         """Start `opencode-gateway gateway`; its access log goes to the folder's `output`."""
         port = programs.free_port()
-        command = [str(_BIN / "opencode-gateway"), "gateway", *arguments]
-        environ = {**self.environ, "PORT": str(port)}
+        python = interpreter.chosen()
+        command = [python.path, str(_BIN / "opencode-gateway"), "gateway", *arguments]
+        environ = {**self.environ, **python.environ, "PORT": str(port)}
         return programs.start(command, cores=self.cores.proxy, folder=folder, port=port, **environ)
 
 
@@ -50,7 +51,7 @@ def deployed(folder: Path, cores: Cores, upstream: int, sessions: int) -> Iterat
         "STATE": str(folder / "state"),
         "ORCHESTRATOR_URL": f"http://127.0.0.1:{port}",
         "LOG_LEVEL": "INFO",
-        # All load comes from one address, in one session.
+        # All load comes from one address, and streams from one session.
         "MAX_CONNECTIONS_PER_ADDRESS": "100000",
         "MAX_CONNECTIONS_PER_SESSION": "100000",
     }

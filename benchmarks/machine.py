@@ -7,7 +7,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import yardsticks
+from benchmarks import interpreter, yardsticks
 from benchmarks.rounds import Results
 
 _TOP = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ def described() -> Results:
             "processor": _processor(),
             "cores": os.cpu_count() or 1,
             "kernel": platform.release().partition("-")[0],
-            "python": platform.python_version(),
+            "python": interpreter.chosen().described,
             **programs,
         },
         "run": {"date": datetime.now(tz=UTC).date().isoformat(), "commit": _commit()},

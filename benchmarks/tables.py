@@ -145,7 +145,7 @@ def block(name: str, results: Results) -> str:
     try:
         return BLOCKS[name](results)
     except KeyError:
-        return "Not measured in this run, for want of a program or a right on that machine."
+        return "Not in this run's results."
 
 
 BLOCKS: Mapping[str, Callable[[Results], str]] = {

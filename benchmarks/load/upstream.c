@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/timerfd.h>
+#include <time.h>
 
 enum { MOST = 65536, ROOM = 8192, EVENTS_PER_SECOND = 100, BLOCK = 1 << 20 };
 enum State { HEAD, FED, QUIET, ECHO, SINK, SOURCE };
@@ -29,12 +30,19 @@ static int epoll, timer, zeros;
 static uint64_t body_bytes = 1ull << 30;
 static char block[BLOCK];
 
+/* Small answers differ in their lengths, and with each second, as a real server's do; one to a
+ * request that no other is like has a number of its own. */
+enum { LENGTHS = 16 };
 static const char SMALL[] =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 213\r\n"
-    "Vary: Origin\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\r\n"
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    "Vary: Origin\r\nDate: %s\r\n%s\r\n"
     "{\"id\":\"ses_5f2c8e01dffeQ7sB1kXv0Zt3Lm\",\"version\":\"1.18.33\",\"directory\":\"/workspace\","
-    "\"title\":\"Why the build of the second target fails\",\"time\":{\"created\":1795348800000,"
+    "\"title\":\"Why the build of the second target fails%.*s\",\"time\":{\"created\":1795348800000,"
     "\"updated\":1795348860000},\"projectID\":\"global\"}";
+static const char NUMBERED[] = "ETag: W/\"0000000000\"\r\n";
+static char small[2][LENGTHS][512];
+static int small_size[2][LENGTHS];
+static time_t second;
 static const char STREAM[] =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
     "Transfer-Encoding: chunked\r\n\r\n"
@@ -46,6 +54,32 @@ static const char SWITCHED[] =
 static const char EVENT[] =
     "95\r\ndata: {\"type\":\"message.part.updated\",\"properties\":{\"at\":0000000000000000000,"
     "\"part\":{\"type\":\"text\",\"messageID\":\"msg_5f2c8e01dffe\"},\"delta\":\" word\"}}\n\n\r\n";
+
+static void keep_the_date(void) {
+    if (time(NULL) == second) return;
+    char date[64];
+    second = time(NULL);
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime(&second));
+    for (int numbered = 0; numbered < 2; numbered++)
+        for (int more = 0; more < LENGTHS; more++)
+            small_size[numbered][more] =
+                snprintf(small[numbered][more], sizeof small[0][0], SMALL, 213 + more, date,
+                         numbered ? NUMBERED : "", more, "...............");
+}
+
+static void put(int fd, const char *data, size_t size);
+
+static void put_small(int fd) {
+    static unsigned number;
+    char digits[16], *request = connections[fd]->data;
+    int more = request[28] & (LENGTHS - 1); /* a digit of the id that is asked for */
+    int numbered = memmem(request, 128, "before=", 7) != NULL;
+    if (numbered) {
+        snprintf(digits, sizeof digits, "%010u", ++number);
+        memcpy(strstr(small[1][more], "W/\"") + 3, digits, 10);
+    }
+    put(fd, small[numbered][more], (size_t)small_size[numbered][more]);
+}
 
 /* Every stream is fed as often, however many there are. */
 static void tick(void) {
@@ -113,7 +147,7 @@ static void sink(int fd) {
         c->left -= (uint64_t)got;
     }
     c->state = HEAD;
-    put(fd, SMALL, sizeof SMALL - 1);
+    put_small(fd);
 }
 
 static void begin_sink(int fd, size_t head) {
@@ -153,7 +187,7 @@ static int answer(int fd, size_t head) {
     Connection *c = connections[fd];
     c->data[c->size] = 0;
     if (strncmp(c->data + 4, "/bench/", 7)) {
-        put(fd, SMALL, sizeof SMALL - 1);
+        put_small(fd);
         if (!connections[fd]) return 0;
         memmove(c->data, c->data + head, c->size -= head);
         return 1;
@@ -233,6 +267,7 @@ int main(int argc, char **argv) {
     struct epoll_event events[256];
     for (;;) {
         int ready = epoll_wait(epoll, events, 256, -1);
+        keep_the_date();
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             if (fd == listener) welcome(listener);

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.documents import BLOCK, DOCUMENTS, RESULTS, filled
-from benchmarks.tables import BLOCKS, ROWS
+from benchmarks.documents import BLOCK, DOCUMENTS, RESULTS, TOP, filled
+from benchmarks.tables import BLOCKS, ROWS, block
 
 _RESULTS: dict[str, Any] = json.loads(RESULTS.read_text("utf-8"))
 _PROXIES = ROWS[:-1]
@@ -32,7 +32,14 @@ def test_every_table_is_shown() -> None:
     assert shown == set(BLOCKS)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_table_has_its_figures() -> None:
+    assert [name for name in BLOCKS if "Not in this run" in block(name, _RESULTS)] == []
+
+
+_OTHERS = [path for path in (TOP / "docs").glob("*.md") if path not in DOCUMENTS]
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *_OTHERS], ids=lambda path: path.name)
 def test_no_figure_stands_outside_the_tables(document: Any) -> None:
     """It would stay as it is when the next run finds another."""
     prose = BLOCK.sub("", document.read_text("utf-8"))

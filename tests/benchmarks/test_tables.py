@@ -43,4 +43,4 @@ def test_a_bar_that_is_missed_is_told() -> None:
 
 
 def test_what_a_machine_could_not_measure_is_told() -> None:
-    assert tables.block("parts", {}).startswith("Not measured in this run")
+    assert tables.block("parts", {}).startswith("Not in this run")
