@@ -138,10 +138,6 @@ class ClientConnection(Turns):
                 self._keep_bytes(rest)
         self._talk.request_bytes(piece, done)
 
-    def _tunnel_bytes(self, data: bytes) -> None:
-        assert self._talk is not None
-        self._talk.request_bytes(data, False)
-
     # Decisions
 
     def _take(self, head: RequestHead) -> None:
@@ -227,10 +223,10 @@ class ClientConnection(Turns):
     def become(self, tunnel: Tunnel) -> None:
         self._talk = tunnel
         self._may_half_close = True
-        self._on_bytes = self._tunnel_bytes
+        self._on_bytes = tunnel.request_bytes
         self.hold_reading(False)
         if early := self._take_early():
-            self._tunnel_bytes(early)
+            tunnel.request_bytes(early)
 
     def decide_again(self, decision: Decision) -> None:
         """The upstream gave no answer; nothing was sent to the client yet."""

@@ -45,7 +45,7 @@ class Tunnel:
         self._from_client = Frames(masked=True)
         self._from_upstream = Frames(masked=False)
 
-    def request_bytes(self, piece: bytes, done: bool) -> None:
+    def request_bytes(self, piece: bytes, done: bool = False) -> None:
         self._from_client.follow(piece)
         self._outcome.bytes_in += len(piece)
         self._upstream.transport.write(piece)
