@@ -49,7 +49,7 @@ class AccessLog:
         ended, self._waiting = self._waiting, []
         shown = logger.isEnabledFor(logging.INFO)
         since_boot = time.time() - time.monotonic()
-        lines = []
+        lines: list[str] = []
         for outcome in ended:
             route, kind = self._routes.get(outcome.mark) or self._route(outcome.mark)
             self._count(outcome, kind)

@@ -190,11 +190,10 @@ class ClientConnection(Turns):
             self._act(decision)
 
     def _hold(self, keys: tuple[str, ...]) -> None:
-        """Be found under these keys until the next request has others: most have the same."""
-        if keys is not self._held_under and keys != self._held_under:
-            self._wiring.live.leave(self._held_under, self)
-            self._wiring.live.enter(keys, self)
-            self._held_under = keys
+        live, before = self._wiring.live, self._held_under
+        self._held_under = keys
+        live.enter(keys, self)
+        live.leave([key for key in before if key not in keys], self)
 
     def _fits(self) -> bool:
         """Whether the body may be passed on, as far as its length is announced."""
@@ -205,7 +204,12 @@ class ClientConnection(Turns):
         return False
 
     def _find_room(self, keys: tuple[str, ...]) -> bool:
-        """Be held under these keys, unless too many are: then that is the answer."""
+        """Be held under these keys, unless too many are: then that is the answer.
+
+        It stays so until a request has others, for most have the same as the one before.
+        """
+        if keys == self._held_under:
+            return True
         if self._wiring.live.has_room(keys, self):
             self._hold(keys)
             return True

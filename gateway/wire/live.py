@@ -22,14 +22,18 @@ class Live:
     def has_room(self, keys: Iterable[str], connection: Revocable) -> bool:
         """Whether a connection may enter; one that is held already has its room."""
         for key in keys:
-            held = self._held.get(key, ())
-            if len(held) >= self._most and connection not in held:
+            held = self._held.get(key)
+            if held is not None and len(held) >= self._most and connection not in held:
                 return False
         return True
 
     def enter(self, keys: Iterable[str], connection: Revocable) -> None:
         for key in keys:
-            self._held.setdefault(key, set()).add(connection)
+            held = self._held.get(key)
+            if held is None:
+                self._held[key] = {connection}
+            else:
+                held.add(connection)
 
     def leave(self, keys: Iterable[str], connection: Revocable) -> None:
         for key in keys:

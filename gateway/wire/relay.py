@@ -271,7 +271,7 @@ class Exchange:
     def _complete(self, *, keeps_client: bool, reusable: bool) -> None:
         """Let both sides go on: the upstream's connection if nothing of this is left on it."""
         assert self._response is not None
-        upstream = self._detach()
+        upstream, self._upstream = self._upstream, None
         if upstream is not None:
             # A server that refused to switch often closes behind its answer, as OpenCode does
             # with a used ticket; the next request, a POST maybe, must not meet that close.
