@@ -53,6 +53,12 @@ _WIRE_CODES = {
     504: "upstream_timeout",
     505: "version_not_supported",
 }
+_SET_BY = {
+    413: "MAX_BODY_BYTES",
+    414: "MAX_TARGET_BYTES and MAX_HEAD_BYTES",
+    431: "MAX_HEAD_BYTES and MAX_HEADERS",
+    503: "MAX_CONNECTIONS_PER_ADDRESS and MAX_CONNECTIONS_PER_SESSION",
+}
 _FAILED = {
     "unreachable": ("upstream_failed", "The server behind the gateway cannot be reached."),
     "closed": ("upstream_failed", "The server behind the gateway closed without an answer."),
@@ -95,6 +101,8 @@ def shared_unavailable(mark: bytes) -> Answer:
 def of_wire(status: int, sentence: str) -> Answer:
     code = _WIRE_CODES.get(status, "bad_request")
     known = {"retry_after_s": _RETRY_S} if status == 503 else {}
+    if status in _SET_BY:
+        sentence += f" An operator sets the limit by {_SET_BY[status]}."
     return of_error(GatewayError(code, sentence, **known))
 
 

@@ -48,7 +48,9 @@ class ClientConnection(Turns):
         self._connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
         self._counted = self._wiring.addresses.take(self._client.host)
         if not self._counted:
-            self._refuse(BadHead(503, "Too many connections are open from this address."))
+            self._refuse(
+                BadHead(503, "Too many connections are open from this address: close some.")
+            )
         if self._wiring.drain.begun:
             self.shutdown()
 
@@ -200,8 +202,13 @@ class ClientConnection(Turns):
         assert self._head is not None
         if (self._head.length or 0) <= self._wiring.body_bytes:
             return True
-        self._answer(self._wiring.door.refuse(413, BodyTooLarge.sentence))
+        self._turn_away(413, BodyTooLarge.sentence)
         return False
+
+    def _turn_away(self, status: int, sentence: str) -> None:
+        assert self._outcome is not None
+        self._outcome.trouble = sentence
+        self._answer(self._wiring.door.refuse(status, sentence))
 
     def _find_room(self, keys: tuple[str, ...]) -> bool:
         """Be held under these keys, unless too many are: then that is the answer.
@@ -213,7 +220,8 @@ class ClientConnection(Turns):
         if self._wiring.live.has_room(keys, self):
             self._hold(keys)
             return True
-        self._answer(self._wiring.door.refuse(503, "Too many connections use this session."))
+        full = "Too many connections use this session: close a tab or a stream."
+        self._turn_away(503, full)
         return False
 
     # What a talk asks of us

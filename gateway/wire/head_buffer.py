@@ -32,7 +32,7 @@ class HeadBuffer:
         if 3 < end == len(data) <= self._limits.head_bytes:
             return data, b""
         if end > self._limits.head_bytes or len(data) > self._limits.head_bytes > end == 3:
-            raise BadHead(*_too_long(data[: self._limits.head_bytes]))
+            raise BadHead(*_too_long(data, self._limits.head_bytes))
         if end > 3:
             return data[:end], data[end:]
         if b"\n\n" in data:
@@ -44,7 +44,7 @@ class HeadBuffer:
         self.held = b""
 
 
-def _too_long(data: bytes) -> tuple[int, str]:
-    if b"\r\n" not in data:
-        return 414, "The request line is too long."
-    return 431, "The request head is too long."
+def _too_long(data: bytes, most: int) -> tuple[int, str]:
+    if b"\r\n" not in data[:most]:
+        return 414, f"The request line is too long: a head has at most {most} bytes."
+    return 431, f"The request head is too long: at most {most} bytes."

@@ -178,7 +178,7 @@ class Blocks:
         fields = known.get(block)
         lines = block.count(b"\r\n") + 1 if fields is None else len(fields.lines)
         if lines > most:
-            raise BadHead(431, "The request has too many headers.")
+            raise BadHead(431, f"The request has too many headers: at most {most}.")
         if fields is None:
             fields = RequestFields(block, minor)
             if is_small(block, fields):
@@ -194,7 +194,8 @@ def parse_request(head: bytes, limits: HeadLimits, blocks: Blocks) -> RequestHea
         raise BadHead(*_explain(head))
     method, target, minor = match.groups()
     if len(target) > limits.target_bytes:
-        raise BadHead(414, "The request target is too long.")
+        most = limits.target_bytes
+        raise BadHead(414, f"The request target is too long: at most {most} bytes.")
     fields = blocks.read(head[end + 2 : -4], 1 if minor == b"1" else 0, limits.fields)
     if method in (b"CONNECT", b"TRACE"):
         raise BadHead(501, f"{method.decode()} is not supported.")

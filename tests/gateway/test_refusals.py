@@ -85,7 +85,20 @@ def test_wires_own_refusals_keep_their_status(status: int) -> None:
     answer = refusals.of_wire(status, "A sentence.")
 
     assert answer.status == status
-    assert told(answer)["data"]["message"] == "A sentence."
+    assert told(answer)["data"]["message"].startswith("A sentence.")
+
+
+@pytest.mark.parametrize(
+    ("status", "setting"),
+    [
+        (413, "MAX_BODY_BYTES"),
+        (414, "MAX_TARGET_BYTES"),
+        (431, "MAX_HEADERS"),
+        (503, "MAX_CONNECTIONS_PER_SESSION"),
+    ],
+)
+def test_a_limit_that_was_met_names_its_setting(status: int, setting: str) -> None:
+    assert setting in told(refusals.of_wire(status, "Too much."))["data"]["message"]
 
 
 def test_redirect_to_the_login_remembers_what_was_wanted() -> None:
