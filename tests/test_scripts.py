@@ -52,6 +52,15 @@ def test_an_engine_that_answers_is_used(answering: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("told", ["HUP", "TERM"])
+def test_a_signal_is_passed_on_and_the_command_waited_for(answering: Path, told: str) -> None:
+    sleeps = "/bin/sleep 30 >/dev/null 2>&1 &"
+    script = f"{sleeps} trap 'kill $!; echo cleared; exit 3' {told}; kill -{told} $PPID; wait"
+    done = _run(answering, script, DOCKER_HOST="unix:///some.sock")
+
+    assert (done.returncode, done.stdout) == (3, "cleared\n")
+
+
 def test_the_commands_exit_code_is_passed_on(answering: Path) -> None:
     done = _run(answering, "exit 7", DOCKER_HOST="unix:///some.sock")
 

@@ -16,7 +16,7 @@ import gateway.settings
 import orchestrator.app
 import orchestrator.settings
 from gateway import administration
-from gateway.cli import logs
+from gateway.cli import logs, signals
 from gateway.cli.deployment import orchestrator_config
 from gateway.cli.environment import environment
 from gateway.cli.open_files import allow_most
@@ -75,14 +75,14 @@ async def _serve_by_workers(settings: gateway.settings.Settings) -> None:
         listeners = bind_each(settings.host, settings.port, "PORT", settings.workers)
         for listener in listeners:
             stack.enter_context(listener)
-        signals = stack.enter_context(
+        told = stack.enter_context(
             anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         )
         await upgrade(settings.database_url, "gateway")
         await _invite_first_administrator(settings)
         crew = Crew(listeners, _worker)
         async with anyio.create_task_group() as group:
-            group.start_soon(_heed, signals, crew, group.cancel_scope)
+            group.start_soon(_heed, told, crew, group.cancel_scope)
             async with crew.serving():
                 await anyio.sleep_forever()
 
@@ -92,11 +92,9 @@ def _worker(listener: int, line: int) -> list[str]:
     return [sys.executable, "-P", "-m", "gateway.cli.worker", str(listener), str(line)]
 
 
-async def _heed(
-    signals: AsyncIterator[signal.Signals], crew: Crew, scope: anyio.CancelScope
-) -> None:
-    async for told in signals:
-        if told is signal.SIGHUP:
+async def _heed(told: AsyncIterator[signal.Signals], crew: Crew, scope: anyio.CancelScope) -> None:
+    async for one in told:
+        if one is signal.SIGHUP:
             crew.reload_soon()
         else:
             scope.cancel()
@@ -151,8 +149,8 @@ def _run(serve: Callable[[], object]) -> None:
 async def _serve(
     config: uvicorn.Config, listener: socket.socket, hang_up: Callable[[], None] | None = None
 ) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    """Serve until a signal ends it."""
+    with anyio.open_signal_receiver(*signals.ending()) as told:
         async with serving(config, listener, hang_up):
-            async for _ in signals:
+            async for _ in told:
                 break

@@ -1,14 +1,15 @@
 """`opencode-gateway up`: everything on this machine, until Ctrl-C."""
 
-import signal
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
+from signal import Signals
 
 import anyio
 
 from gateway import administration
+from gateway.cli import signals
 from gateway.cli.deployment import Deployment, SharedEnviron, deployed
 from gateway.cli.environment import environment
 from gateway.cli.open_files import allow_most
@@ -54,10 +55,10 @@ async def link_for(running: Deployment, user: User) -> str:
 async def _until_told(
     environ: Mapping[str, str], link: Link, shared_environ: SharedEnviron
 ) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(*signals.ending()) as told:
         async with anyio.create_task_group() as group:
             run_scope = anyio.CancelScope()
-            group.start_soon(_listen, signals, run_scope)
+            group.start_soon(_listen, told, run_scope)
             with run_scope:
                 async with (
                     deployed(environ, _say, shared_environ) as running,
@@ -69,12 +70,13 @@ async def _until_told(
     _say("Stopped. Sessions keep their files and conversations; their containers start on demand.")
 
 
-async def _listen(signals: AsyncIterator[signal.Signals], run_scope: anyio.CancelScope) -> None:
-    async for _ in signals:
+async def _listen(told: AsyncIterator[Signals], run_scope: anyio.CancelScope) -> None:
+    async for _ in told:
         again = run_scope.cancel_called
         _say("Still stopping: containers get a few seconds." if again else "Stopping …")
         run_scope.cancel()
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    with suppress(OSError):  # a closed terminal reads nothing, and stopping goes on
+        print(line, flush=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import httpx
+import pytest
 
 from tests.support.deployment import Deployment, Person, deployed
 from tests.support.engine import docker
@@ -67,6 +68,22 @@ async def test_a_signal_stops_everything_that_up_started_and_keeps_the_files(
         assert "Traceback" not in running.lines()
         if each_engine == "docker":
             assert not await anyio.to_thread.run_sync(_runs, session_id)
+        assert not await anyio.to_thread.run_sync(_processes_of, state)
+
+
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="these tests outlive their terminal"
+)
+async def test_a_closed_terminal_stops_everything_as_ctrl_c_does(
+    tmp_path: Path, opencode_binary: Path
+) -> None:
+    state = tmp_path / "state"
+    async with deployed(state, "process") as running:
+        running.process.send_signal(signal.SIGHUP)
+        with anyio.fail_after(60):
+            code = await running.process.wait()
+
+        assert code == 0
         assert not await anyio.to_thread.run_sync(_processes_of, state)
 
 
