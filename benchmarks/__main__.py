@@ -1,16 +1,18 @@
 """`make bench`: measure, write benchmarks/results.json, print the table.
 
-`python -m benchmarks requests sse --rounds 3` measures a part and writes nothing.
+`python -m benchmarks requests events --rounds 3` measures a part and writes nothing.
 """
 
 import json
 import os
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks import (
@@ -54,18 +56,52 @@ _MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
 def main() -> int:
     parser = ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("only", nargs="*", metavar="MEASUREMENT", help=", ".join(_MEASUREMENTS))
-    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    parser.add_argument(
+        "--rounds", type=int, default=_ROUNDS, help="how often each is measured (%(default)s)"
+    )
     chosen = parser.parse_args()
-    if unknown := set(chosen.only) - _MEASUREMENTS.keys():
-        parser.error(f"no such measurement: {', '.join(unknown)}")
-    results = _measure(chosen.only or list(_MEASUREMENTS), chosen.rounds)
-    if chosen.only:
-        print(json.dumps(results, indent=2))
+    if unknown := [name for name in chosen.only if name not in _MEASUREMENTS]:
+        choices = ", ".join(_MEASUREMENTS)
+        parser.error(f"no such measurement: {', '.join(unknown)} (choose from {choices})")
+    if chosen.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _stop)
+    try:
+        return _run(chosen.only, chosen.rounds)
+    except KeyboardInterrupt:
+        with suppress(OSError):  # a closed terminal reads nothing
+            print("Stopped.", flush=True)
+        return 130
+
+
+def _stop(_number: int, _frame: object) -> None:
+    """End everything in order, once: told again, we are already about it."""
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _run(only: list[str], rounds: int) -> int:
+    results = _measure(only or list(_MEASUREMENTS), rounds)
+    if only:
+        for table in _measured(results):
+            print(f"{table}\n")
+        print("Nothing was written: only a part was measured.")
         return 0
     documents.RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     documents.main([])
     print(tables.main(results))
     return 0
+
+
+def _measured(results: Results) -> Iterator[str]:
+    """Yield the tables for which something was measured."""
+    for name in ("main", "costs", "parts", "least", "clients", "sessions", "workers", "container"):
+        with suppress(KeyError):
+            table = tables.BLOCKS[name](results)
+            if table.count("\n") > 1:  # more than its head
+                yield table
 
 
 def _measure(names: list[str], rounds: int) -> Results:

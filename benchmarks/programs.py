@@ -61,12 +61,16 @@ def start(
     folder.mkdir(parents=True, exist_ok=True)
     program = Program(spawn(command, cores=cores, folder=folder, environ=environ), port, folder)
     deadline = time.monotonic() + _START_S
-    while not _answers(port):
-        if program.process.poll() is not None or time.monotonic() > deadline:
-            program.stop()
-            raise SystemExit(f"{command[0]} did not start:\n{program.last_lines()}")
-        time.sleep(0.02)
-    return program
+    try:
+        while program.process.poll() is None and time.monotonic() < deadline:
+            if _answers(port):
+                return program
+            time.sleep(0.02)
+    except KeyboardInterrupt:  # nobody else knows of it yet
+        program.stop()
+        raise
+    program.stop()
+    raise SystemExit(f"{command[0]} did not start:\n{program.last_lines()}")
 
 
 def spawn(

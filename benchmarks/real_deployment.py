@@ -1,12 +1,13 @@
 """A whole deployment for the benchmarks: the demo on free ports, and both ways to its container.
 
+It is given a Docker Engine as the tests are, which ends with it.
+
 The direct way is the container's own address with its own password, as the orchestrator tells it;
 the other is the gateway with the session's access token.
 """
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,10 @@ import httpx
 
 from benchmarks.programs import free_port
 
+_WITH_ENGINE = Path(__file__).resolve().parents[1] / "scripts" / "with-engine"
+_DEMO = (sys.executable, str(_WITH_ENGINE), sys.executable, "-m", "demo")
 _START_S = 180
+_STOP_S = 90
 _LINK = re.compile(r"^Open (http://\S+)$")
 
 
@@ -37,7 +41,13 @@ class Way:
 @contextmanager
 def ways() -> Iterator[dict[str, Way]]:
     """Start the demo; yield the ways `direct` and `gateway` to its one ready container."""
-    state = Path(tempfile.mkdtemp(prefix="opencode-gateway-bench-"))
+    with tempfile.TemporaryDirectory(
+        prefix="opencode-gateway-bench-", ignore_cleanup_errors=True
+    ) as folder:
+        yield from _ways(Path(folder))
+
+
+def _ways(state: Path) -> Iterator[dict[str, Way]]:
     port, inner = free_port(), free_port()
     environ = {
         **os.environ,  # noqa: TID251 - the child's environment, with its ports and state
@@ -49,11 +59,12 @@ def ways() -> Iterator[dict[str, Way]]:
     log = (state / "log").open("w")
     demo = subprocess.Popen(
         # Whoever calls this may be bound to the cores of the load.
-        ["taskset", "-c", f"0-{(os.cpu_count() or 1) - 1}", sys.executable, "-m", "demo"],
+        ["taskset", "-c", f"0-{(os.cpu_count() or 1) - 1}", *_DEMO],
         env=environ,
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
+        start_new_session=True,  # Ctrl-C is for us, who still need it to delete the session
     )
     try:
         with _session(_wait_for_link(demo), port) as (session_id, cookie):
@@ -61,9 +72,8 @@ def ways() -> Iterator[dict[str, Way]]:
             yield {"direct": direct, "gateway": Way("127.0.0.1", port, f"Cookie: {cookie}")}
     finally:
         demo.send_signal(signal.SIGTERM)
-        demo.wait(60)
+        demo.wait(_STOP_S)
         log.close()
-        shutil.rmtree(state, ignore_errors=True)
 
 
 def _wait_for_link(demo: subprocess.Popen[str]) -> str:

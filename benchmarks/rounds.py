@@ -7,6 +7,15 @@ from typing import Any
 Figures = dict[str, float]
 # What a measurement finds, by the keys of the results file.
 Results = dict[str, dict[str, Any]]
+# Of the figures that are no time: what a progress line calls them, and how it shows them.
+_FORMS = {
+    "per_s": ("per second", "{:,.0f}"),
+    "mb_per_s": ("MB/s", "{:,.0f}"),
+    "kib": ("KiB", "{:,.1f}"),
+    "busy": ("proxy busy", "{:.0%}"),
+    "load": ("load busy", "{:.0%}"),
+    "cpu_us": ("cost", "{:,.2f} µs"),
+}
 
 
 def alternate(
@@ -26,11 +35,17 @@ def alternate(
         for row, kept in found.items():
             figures = measure(row)
             name = f"round {number} of {rounds}" if number else "warming up"
-            shown = "   ".join(f"{key} {value:,.1f}" for key, value in figures.items())
+            shown = "   ".join(_shown(key, value) for key, value in figures.items())
             print(f"  {title}, {name}: {row:24} {shown}", flush=True)
             if number:
                 kept.append(figures)
     return {row: _medians(kept) for row, kept in found.items()}
+
+
+def _shown(key: str, value: float) -> str:
+    """With the unit that the key is of: shares of a core are percents, most others are µs."""
+    name, form = _FORMS.get(key, (key, "{:,.0f} µs"))
+    return f"{name} {form.format(value)}"
 
 
 def _medians(kept: list[Figures]) -> Figures:

@@ -33,7 +33,7 @@ def measure(bench: Bench, rounds: int) -> Results:
     marked = bench.file("different-requests", heads.small(cookies, different=True))
     other = Load(marked, seconds=1, different=True)
     usual = alternate("small requests", bench.rows, rounds, partial(_row, bench, same))
-    varied = alternate("different requests", bench.rows, rounds, partial(_row, bench, other))
+    varied = alternate("requests, no two alike", bench.rows, rounds, partial(_row, bench, other))
     return {
         "requests_per_second": figure(usual, "per_s"),
         "latency_us": percentiles(usual),

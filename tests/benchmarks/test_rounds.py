@@ -2,6 +2,8 @@
 
 from itertools import count
 
+import pytest
+
 from benchmarks.rounds import Figures, alternate, merged
 
 
@@ -35,3 +37,11 @@ def test_the_round_to_warm_up_is_dropped() -> None:
 
 def test_results_of_one_key_are_put_side_by_side() -> None:
     assert merged({"cost": {"a": 1}}, {"cost": {"b": 2}}) == {"cost": {"a": 1, "b": 2}}
+
+
+def test_progress_is_shown_with_units(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"per_s": 1234.5, "p50": 61.4, "busy": 0.98}
+
+    alternate("anything", ["a"], 1, lambda _row: figures, warm_up=False)
+
+    assert capsys.readouterr().out.endswith("per second 1,234   p50 61 µs   proxy busy 98%\n")
