@@ -77,6 +77,7 @@ class LocalExchange:
         self._chunked = False
         self._endless = False
         self._until_close = False
+        self._keeps_client = False
         self._complete = False
 
     def begin(self, app: App, shared_state: dict[str, Any], peer: Client) -> None:
@@ -186,7 +187,7 @@ class LocalExchange:
         if not more:
             self._complete = True
             self._arrived.set()
-            self._client.finished(self._keeps_client())
+            self._client.finished(self._keeps_client)
         elif self._client.draining:
             self.drain()
 
@@ -198,9 +199,6 @@ class LocalExchange:
         return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (
             b"" if more else b"0\r\n\r\n"
         )
-
-    def _keeps_client(self) -> bool:
-        return self._head.keep_alive and not self._client.draining and not self._until_close
 
     def _response_head(self, length: int, more: bool) -> bytes:
         assert self._start is not None, "the application sent a body before its head"
@@ -217,7 +215,11 @@ class LocalExchange:
             lines += date_line()
         if b"content-length" not in names:
             lines += self._framing(length, more)
-        lines += connection_line(self._head, keeps=self._keeps_client())
+        # As the head says it: a shutdown that begins before the end of the body changes nothing.
+        self._keeps_client = (
+            self._head.keep_alive and not self._client.draining and not self._until_close
+        )
+        lines += connection_line(self._head, keeps=self._keeps_client)
         self._outcome.status = status
         self._outcome.first_byte = monotonic()
         return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason(status), lines)

@@ -79,8 +79,11 @@ class Turns(ClientSocket):
         self._record()
         if self._lost:
             return
-        if complete and keep_alive and not self.draining:
+        if complete and keep_alive:
             self._next()
+            if self.draining:
+                # Its head went out before the shutdown and promised that the connection stays.
+                self.deadline = self._loop.time() + self._wiring.last_request_s
         elif complete and not self._early:
             self._close()
         else:
@@ -150,5 +153,9 @@ class Turns(ClientSocket):
         if self.transport.is_closing():
             return
         self._on_bytes = self._head_bytes
-        self.hold_reading(False)
+        # Else each small request that came early would let another read in, without a bound.
+        if len(self._early) <= self._early_bytes:
+            self.hold_reading(False)
         self._head_bytes(self._take_early())
+        if self._heads.held:
+            self.hold_reading(False)

@@ -5,9 +5,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway.wire.door import Decision, Wait
+from gateway.wire.door import Answer, Decision, Wait
 from gateway.wire.live import Live
 from gateway.wire.quota import Quota
+from gateway.wire.request_head import RequestHead
 from tests.support.wire import (
     Recorded,
     client,
@@ -185,3 +186,28 @@ async def test_client_that_sends_ahead_waits_and_loses_nothing(early_bytes: int)
         go_on.set()
         for _ in range(200):
             await reader.until(b"ok")
+
+
+@pytest.mark.behaviour(32)
+async def test_small_requests_sent_ahead_let_no_more_in_than_the_bound() -> None:
+    """Each that is answered must not open the door for another read."""
+    most = 0
+    many = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 4000
+
+    def refuse(head: RequestHead) -> Decision:
+        nonlocal most
+        most = max(most, len(served.connection._early))
+        return Answer(404, b"")
+
+    async with (
+        relaying(plays(OK), early_bytes=4096) as served,
+        client(served.port) as (reader, writer),
+    ):
+        served.door.chosen = refuse
+        async with asyncio.TaskGroup() as both:
+            both.create_task(reader.exactly(200_000))
+            for _ in range(20):
+                writer.write(many)
+                await writer.drain()
+
+    assert most < 4096 + 300_000

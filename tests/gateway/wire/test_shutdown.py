@@ -217,3 +217,27 @@ async def test_connection_that_comes_late_has_one_request() -> None:
             writer.write(GET)
 
             assert (await reader.rest()).endswith(b"\r\nConnection: close\r\n\r\nok")
+
+
+@pytest.mark.behaviour(68)
+async def test_request_behind_an_answer_that_spans_the_beginning_is_answered_too() -> None:
+    """Its head went out before, and promised that the connection stays."""
+    go_on = asyncio.Event()
+
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.head()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbef")
+        await go_on.wait()
+        writer.write(b"ore")
+        await reader.head()
+        writer.write(OK)
+
+    async with relaying(script) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+        await reader.until(b"bef")
+        served.shut_down()
+        go_on.set()
+        await reader.until(b"ore")
+        writer.write(GET)
+
+        assert (await reader.rest()).endswith(b"\r\nConnection: close\r\n\r\nok")
