@@ -221,7 +221,11 @@ class Exchange:
             as_sent = isinstance(delivery.body, Chunked) and self._head.minor == 1
             self._witness = Witness(self._relay.witness, chunked=as_sent)
         first = self._for_client(head, delivery.lines + self._relay.mark)
-        self._pass_on(first, rest, delivery)
+        try:
+            self._pass_on(first, rest, delivery)
+        except BadFraming as bad:
+            # Nothing was written yet, so that it can still be told.
+            raise BadHead(502, str(bad)) from bad
         if self._client.draining and not delivery.body.done:
             self.drain()
 

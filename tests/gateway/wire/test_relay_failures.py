@@ -150,10 +150,20 @@ async def test_client_stays_connected_after_a_failure() -> None:
 
 @pytest.mark.behaviour(52)
 async def test_broken_chunk_of_the_upstream_is_visible_as_truncation() -> None:
-    async with relaying(plays_once(STREAM + b"4\r\ngood\r\nxx\r\n")) as served:
-        got = await ask(served.port, GET)
+    go_on = asyncio.Event()
 
-        assert got.partition(b"\r\n\r\n")[2] in (b"", b"4\r\ngood\r\n")
+    async def script(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        await reader.head()
+        writer.write(STREAM + b"4\r\ngood\r\n")
+        await go_on.wait()
+        writer.write(b"xx\r\n")
+
+    async with relaying(script) as served, client(served.port) as (reader, writer):
+        writer.write(GET)
+        await reader.until(b"4\r\ngood\r\n")
+        go_on.set()
+
+        assert await reader.rest() == b""
         assert (await served.ended()).trouble.startswith("A chunk's size")
 
 
@@ -577,3 +587,13 @@ async def test_refusal_can_be_answered_without_an_upstream() -> None:
         assert undated(await reader.until(b"who?")) == (
             b"HTTP/1.1 401 Unauthorized\r\nX: 1\r\nContent-Length: 4\r\n\r\nwho?"
         )
+
+
+@pytest.mark.behaviour(54)
+async def test_bad_first_chunk_that_comes_with_the_head_is_told() -> None:
+    bad = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n"
+    async with relaying(plays_once(bad)) as served:
+        answer = await ask(served.port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert [outcome.status for outcome in served.door.outcomes] == [502]
