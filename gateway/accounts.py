@@ -47,14 +47,18 @@ class Accounts:
             return False
         return right and password_hash is not None
 
-    async def verify_aside(self, password_hash: str | None, password: str) -> bool:
-        """Verify on a worker thread, a few at a time; `too_many_attempts` when many wait."""
+    def refuse_when_busy(self) -> None:
+        """Raise `too_many_attempts` when so many passwords wait that one more would in vain."""
         if self._limiter.statistics().tasks_waiting >= _HASHES_WAITING:
             raise GatewayError(
                 "too_many_attempts",
                 "Too many people sign in at this moment: try again shortly.",
                 retry_after_s=_HASHES_WAITING * 0.1,
             )
+
+    async def verify_aside(self, password_hash: str | None, password: str) -> bool:
+        """Verify on a worker thread, a few at a time; `too_many_attempts` when many wait."""
+        self.refuse_when_busy()
         return await anyio.to_thread.run_sync(
             self.verify, password_hash, password, limiter=self._limiter
         )

@@ -20,6 +20,8 @@ LIFETIME_S = 30 * 24 * 3600.0
 async def log_in(parts: Parts, username: str, password: str, address: str) -> Login:
     """Make a login of a name and its password; unknown and wrong look and take the same."""
     name = username.lower()
+    # First, or what is refused for nothing would push out the memory of real attempts.
+    parts.accounts.refuse_when_busy()
     parts.accounts.attempts.begin(name, address)
     parts.changes.tell(AttemptBegun(name, address))
     account = await parts.store.account(name)
