@@ -91,7 +91,8 @@ class Cookies:
         Two cookies of our name are two answers to the question who this is (cookie tossing): none
         of them is believed.
         """
-        found = [v for f in fields for n, v in _pairs(f) if n == self._wire_name]
+        ours = [field for field in fields if self._wire_name in field]
+        found = [v for f in ours for n, v in _pairs(f) if n == self._wire_name]
         return self._unsign(found[0]) if len(found) == 1 else None
 
     def _unsign(self, value: bytes) -> tuple[str, str | None] | None:

@@ -66,7 +66,7 @@ def _created_id(body: bytes) -> str | None:
     """Return the id of the conversation that an answer describes, on either API surface."""
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(answer, dict) and isinstance(answer.get("data"), dict):
         answer = answer["data"]

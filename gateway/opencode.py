@@ -14,7 +14,7 @@ _PUBLIC = frozenset(
 HEALTH = frozenset((b"/global/health", b"/api/health"))
 EVENTS = frozenset((b"/event", b"/global/event", b"/api/event"))
 # The clients send `auth_token` only where they cannot set a header.
-_PTY = re.compile(rb"(?:/api)?/pty/([^/]+)/(connect|connect-token)")
+_PTY = re.compile(rb"(?:/api)?/pty/([^/]{1,128})/(connect|connect-token)")
 # Only where an API path has it: the web UI's own addresses name conversations too, behind a folder.
 _BOUND = re.compile(
     rb"(?:/api)?(?:/experimental)?/[a-z]+/((?:ses|per|que|pty|wrk|job)_[^/]+)", re.IGNORECASE

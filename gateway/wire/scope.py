@@ -3,11 +3,14 @@
 Pure: a head in, a scope out. It knows no socket and sends nothing.
 """
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
 from gateway.wire.door import Client, Local
 from gateway.wire.request_head import RequestHead
+
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 def scope_of(
@@ -26,10 +29,15 @@ def scope_of(
         "scheme": "http",
         "path": unquote(path.decode("latin-1")),
         "raw_path": path,
-        "query_string": query,
+        "query_string": _NOT_ASCII.sub(_escaped, query),
         "root_path": "",
         "headers": [(line.name, line.value) for line in head.fields.lines],
         "client": (peer.host, peer.port),
         "server": None,
         "state": {**shared_state, **local.state},
     }
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    """Percent-encode what no query may hold as it is: Starlette takes it for UTF-8 and fails."""
+    return b"%%%02X" % ord(found[0])

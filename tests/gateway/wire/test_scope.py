@@ -42,3 +42,11 @@ def test_path_of_a_decision_takes_the_place_of_the_one_asked_for() -> None:
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == (
         "/gateway/starting", b"/gateway/starting", b"",
     )  # fmt: skip
+
+
+def test_query_that_is_no_utf_8_is_told_in_ascii() -> None:
+    head = parse_request(
+        b"GET /a?\xff=\xc3\xa9%20 HTTP/1.1\r\nHost: a\r\n\r\n", HeadLimits(), Blocks()
+    )
+
+    assert scope_of(head, Local({}), {}, PEER)["query_string"] == b"%FF=%C3%A9%20"
