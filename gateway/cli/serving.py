@@ -5,7 +5,9 @@ and shuts its application down. Signals are the caller's; this module knows no a
 """
 
 import contextlib
+import errno
 import gc
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -59,10 +61,17 @@ def _in_words(host: str, port: int, variable: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CommandError(
-            f"Port {port} of {host} can't be used: {error.strerror}. "
-            f"Stop what uses it, or choose another with {variable}=."
-        ) from error
+        raise CommandError(_sentence(error, host, port, variable)) from error
+
+
+def _sentence(error: OSError, host: str, port: int, variable: str) -> str:
+    if error.errno == errno.EADDRNOTAVAIL or (error.errno or 0) < 0:  # below 0: getaddrinfo's
+        name = variable.replace("PORT", "HOST")
+        return f"This machine has no address {host}: choose another with {name}=."
+    # create_server puts the address into the error's own words.
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    choose = "Stop what uses it, or choose" if error.errno == errno.EADDRINUSE else "Choose"
+    return f"Port {port} of {host} can't be used: {reason}. {choose} another with {variable}=."
 
 
 def local_url(host: str, port: int) -> str:

@@ -167,6 +167,13 @@ def test_without_a_gateway_the_commands_say_that_none_answers(
     assert "Traceback" not in done.stderr
 
 
+def test_an_address_of_another_machine_is_told(operator: Operator) -> None:
+    done = operator.types("up", HOST="192.0.2.1")
+
+    assert done.returncode == 1
+    assert done.stderr == "This machine has no address 192.0.2.1: choose another with HOST=.\n"
+
+
 @pytest.mark.parametrize("command", ["up", "gateway"])
 def test_a_port_in_use_is_told_with_the_setting_to_change(
     operator: Operator, command: str, taken_port: str
@@ -174,8 +181,10 @@ def test_a_port_in_use_is_told_with_the_setting_to_change(
     done = operator.types(command, PORT=taken_port)
 
     assert done.returncode == 1
-    assert f"Port {taken_port} of 127.0.0.1 can't be used" in done.stderr
-    assert "PORT=" in done.stderr
+    assert done.stderr == (
+        f"Port {taken_port} of 127.0.0.1 can't be used: Address already in use. "
+        "Stop what uses it, or choose another with PORT=.\n"
+    )
     assert "Traceback" not in done.stderr
 
 
