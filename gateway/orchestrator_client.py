@@ -22,6 +22,7 @@ class OrchestratorClient:
     """`patience_s` bounds a start from our side; the orchestrator's own deadline is shorter."""
 
     def __init__(self, url: str, secret: str, patience_s: float) -> None:
+        self._url = url
         self._http = httpx.AsyncClient(  # noqa: TID251 - one for this one peer, without cookies
             base_url=url,
             headers={"Authorization": f"Bearer {secret}"},
@@ -62,7 +63,7 @@ class OrchestratorClient:
                     elif line.startswith("data: "):
                         yield event, _parsed(line[6:])
         except httpx.TransportError as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
 
     async def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None
@@ -70,10 +71,19 @@ class OrchestratorClient:
         try:
             response = await self._http.request(method, _ROOT + path, json=body)
         except httpx.TransportError as error:
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
         if response.is_error:
             raise from_response(response.status_code, response.content)
         return response
+
+    def _unavailable(self, error: Exception) -> GatewayError:
+        return GatewayError(
+            "orchestrator_unavailable",
+            f"The orchestrator does not answer at {self._url}, so containers cannot be started "
+            "or stopped now.",
+            retry_after_s=5,
+            reason=type(error).__name__,
+        )
 
 
 def _parsed(data: str) -> View:
@@ -89,12 +99,3 @@ def _parsed(data: str) -> View:
 def _view(response: httpx.Response) -> View:
     view: View = response.json()
     return view
-
-
-def _unavailable(error: Exception) -> GatewayError:
-    return GatewayError(
-        "orchestrator_unavailable",
-        "The orchestrator does not answer, so containers cannot be started or stopped now.",
-        retry_after_s=5,
-        reason=type(error).__name__,
-    )

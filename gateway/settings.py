@@ -71,14 +71,14 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     values = {name: value.strip() for name, value in environ.items() if value.strip()}
     state = _state(values)
     host = values.get("HOST", "127.0.0.1")
-    port = _port(values)
+    port = _port(values, "PORT", "8000")
     return Settings(
         host=host,
         port=port,
         public_url=_url(values, "PUBLIC_URL", _own_url(host, port)),
         state=state,
         database_url=_database_url(values, state),
-        orchestrator_url=_url(values, "ORCHESTRATOR_URL", "http://127.0.0.1:8001"),
+        orchestrator_url=_url(values, "ORCHESTRATOR_URL", _beside(values)),
         service_secret=_service_secret(values, state),
         shared=_shared(values),
         start_timeout_s=_seconds(values, "START_TIMEOUT_S", 60.0),
@@ -99,11 +99,11 @@ def _state(values: Mapping[str, str]) -> Path:
     return Path(text).absolute()
 
 
-def _port(values: Mapping[str, str]) -> int:
-    text = values.get("PORT", "8000")
+def _port(values: Mapping[str, str], name: str, default: str) -> int:
+    text = values.get(name, default)
     # 0 lets the system choose, which the tests need and nothing else does.
     if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65535):
-        raise SettingsError(f"PORT must be a port number up to 65535, not {text!r}.")
+        raise SettingsError(f"{name} must be a port number up to 65535, not {text!r}.")
     return int(text)
 
 
@@ -132,6 +132,12 @@ def _own_url(host: str, port: int) -> str:
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
     name = f"[{name}]" if ":" in name and not name.startswith("[") else name
     return f"http://{name}:{port}"
+
+
+def _beside(values: Mapping[str, str]) -> str:
+    """Where the orchestrator listens if it is started on this machine with these settings."""
+    # One that takes any free port can't be known: it is told of by ORCHESTRATOR_URL.
+    return f"http://127.0.0.1:{_port(values, 'ORCHESTRATOR_PORT', '8001') or 8001}"
 
 
 def _url(values: Mapping[str, str], name: str, default: str) -> str:

@@ -52,7 +52,7 @@ async def test_an_orchestrator_that_does_not_answer_is_told_as_away(
 ) -> None:
     httpx_mock.add_exception(httpx.ConnectError("refused"))
 
-    with pytest.raises(GatewayError, match="does not answer") as failed:
+    with pytest.raises(GatewayError, match=f"does not answer at {URL}, so") as failed:
         await orchestrator.stop("s1")
 
     assert failed.value.code == "orchestrator_unavailable"

@@ -100,6 +100,7 @@ def test_the_shared_service_is_told_by_its_address(tmp_path: Path) -> None:
         ("PUBLIC_URL", "http://example.org:99999"),
         ("PUBLIC_URL", "http://["),
         ("ORCHESTRATOR_URL", "localhost:8001"),
+        ("ORCHESTRATOR_PORT", "high"),
         ("SHARED_URL", "shared:4096"),
         ("DATABASE_URL", "mysql://db"),
         ("DATABASE_URL", "gateway.db"),
@@ -117,6 +118,13 @@ def test_a_bad_value_is_a_sentence_naming_its_variable(
         load(tmp_path, **{name: value})
 
     assert str(refused.value).endswith(".")
+
+
+@pytest.mark.parametrize(("port", "url"), [("9001", ":9001"), ("0", ":8001")])
+def test_the_orchestrator_beside_is_found_by_its_own_setting(
+    tmp_path: Path, port: str, url: str
+) -> None:
+    assert load(tmp_path, ORCHESTRATOR_PORT=port).orchestrator_url == f"http://127.0.0.1{url}"
 
 
 def test_a_bad_database_address_is_not_repeated(tmp_path: Path) -> None:
