@@ -51,7 +51,10 @@ async def list_users(store: Store) -> list[User]:
 async def find_user(store: Store, username: str) -> User:
     account = await store.account(checked_username(username))
     if account is None:
-        raise GatewayError("user_not_found", f"There is no user {username!r}.")
+        raise GatewayError(
+            "user_not_found",
+            f"There is no user {username!r}: `opencode-gateway user list` lists them.",
+        )
     return account.user
 
 

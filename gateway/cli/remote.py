@@ -17,6 +17,7 @@ from gateway import administration
 from gateway.cli.environment import CommandError
 from gateway.cli.serving import local_url
 from gateway.cli.users import deployed_settings, opened
+from gateway.errors import GatewayError
 from gateway.settings import Settings
 
 # Starting a container may take START_TIMEOUT_S; the API answers before, this is the limit of all.
@@ -53,7 +54,10 @@ def acting_as(username: str) -> Iterator[Ask]:
 
 async def _link_token(settings: Settings, username: str) -> str:
     async with opened(settings) as store:
-        user = await administration.find_user(store, username)
+        try:
+            user = await administration.find_user(store, username)
+        except GatewayError as error:
+            raise CommandError(f"{error} Name one with --user.") from error
         return await administration.one_time_link(store, user)
 
 

@@ -151,7 +151,17 @@ def test_a_link_for_nobody_is_refused(keeper: Operator) -> None:
     done = keeper.types("user", "link", "nobody")
 
     assert done.returncode == 1
-    assert "There is no user" in done.stderr
+    assert done.stderr == ("There is no user 'nobody': `opencode-gateway user list` lists them.\n")
+
+
+def test_who_has_no_administrator_is_told_to_name_a_user(keeper: Operator) -> None:
+    done = keeper.types("session", "list")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "There is no user 'administrator': `opencode-gateway user list` lists them. "
+        "Name one with --user.\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["agent", "list"], ["session", "list"]])
