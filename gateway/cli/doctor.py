@@ -10,12 +10,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import httpx
 
+import gateway.settings
+import orchestrator.settings
 from gateway.cli.environment import PROJECT, CommandError, environment, for_docker, state_folder
 from gateway.cli.images import has_agent_image
 from gateway.cli.serving import local_url
@@ -54,7 +57,7 @@ def _told(name: str, check: Check, environ: Environ) -> bool:
         mark, found = "--", str(error)
     except Broken as error:
         mark, found = "!!", str(error)
-    print(f"{mark}  {name:<10} {found}")
+    print(f"{mark}  {name:<12} {found}")
     return mark != "!!"
 
 
@@ -130,7 +133,7 @@ def _port(environ: Environ) -> str:
         with socket.create_server((host, int(port))):
             return f"{port} of {host} is free"
     except OSError as error:
-        if _is_gateway(local_url(host, int(port))):
+        if _is_healthy(f"{local_url(host, int(port))}/gateway/health"):
             return f"{port} of {host} is served by a gateway, which is healthy"
         raise Missing(
             f"{port} of {host} is in use ({error.strerror}): set PORT= for another"
@@ -149,12 +152,34 @@ def _workers(environ: Environ) -> str:
     return f"{count} of {cores} cores; `gateway` alone reads it, `up` is one process"
 
 
-def _is_gateway(url: str) -> bool:
+def _is_healthy(url: str) -> bool:
     try:
-        told = httpx.get(f"{url}/gateway/health", timeout=5.0, trust_env=False)
+        told = httpx.get(url, timeout=5.0, trust_env=False)
         return bool(told.json()["healthy"])
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
         return False
+
+
+def _settings(environ: Environ) -> str:
+    """Let both programs read all of theirs; the keys that this makes go with the folder."""
+    with tempfile.TemporaryDirectory() as state:
+        try:
+            gateway.settings.load_settings({**environ, "STATE": state})
+            if not environ.get("ORCHESTRATOR_URL"):
+                orchestrator.settings.load_settings({**environ, "STATE": state})
+        except (gateway.settings.SettingsError, orchestrator.settings.SettingsError) as error:
+            raise Broken(str(error)) from error
+    return "every value is one that can be"
+
+
+def _orchestrator(environ: Environ) -> str:
+    url = environ.get("ORCHESTRATOR_URL")
+    if not url:
+        raise Missing("not looked for: ORCHESTRATOR_URL names none, and `up` brings its own")
+    # The address is not repeated: a wrong one may hold a password.
+    if not _is_healthy(f"{url.strip().rstrip('/')}/agent-controller/health"):
+        raise Missing("the one at ORCHESTRATOR_URL does not answer, or is not well: start it first")
+    return "the one at ORCHESTRATOR_URL is healthy"
 
 
 def _disk(environ: Environ) -> str:
@@ -208,6 +233,8 @@ def _output(command: list[str], environ: Environ) -> str:
 
 _CHECKS: tuple[tuple[str, Check], ...] = (
     ("python", _python),
+    ("settings", _settings),
+    ("orchestrator", _orchestrator),
     ("node", _of_orchestrator(_node)),
     ("opencode", _of_orchestrator(_opencode)),
     ("engine", _of_orchestrator(_engine)),

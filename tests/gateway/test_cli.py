@@ -269,7 +269,20 @@ def test_doctor_asks_a_gateway_alone_for_nothing_of_the_orchestrators(keeper: Op
 def test_doctor_tells_a_port_that_something_else_uses(operator: Operator, taken_port: str) -> None:
     done = operator.types("doctor", PORT=taken_port)
 
-    assert f"--  port       {taken_port} of 127.0.0.1 is in use" in done.stdout
+    assert f"--  port         {taken_port} of 127.0.0.1 is in use" in done.stdout
+
+
+def test_doctor_reads_every_setting(operator: Operator) -> None:
+    done = operator.types("doctor", MAX_HEADERS="x")
+
+    assert done.returncode == 1
+    assert "!!  settings     MAX_HEADERS must be" in done.stdout
+
+
+def test_doctor_tells_an_orchestrator_elsewhere_that_does_not_answer(operator: Operator) -> None:
+    done = operator.types("doctor", ORCHESTRATOR_URL="http://127.0.0.1:1")
+
+    assert "--  orchestrator the one at ORCHESTRATOR_URL does not answer" in done.stdout
 
 
 def test_doctor_changes_nothing(operator: Operator) -> None:
