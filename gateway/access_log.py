@@ -7,7 +7,6 @@ than relaying it did, and many lines made in a row cost half of what each makes 
 
 import logging
 import time
-from functools import lru_cache
 
 import anyio
 
@@ -50,11 +49,15 @@ class AccessLog:
         shown = logger.isEnabledFor(logging.INFO)
         since_boot = time.time() - time.monotonic()
         lines: list[str] = []
+        second, stamp = 0, ""
         for outcome in ended:
             route, kind = self._routes.get(outcome.mark) or self._route(outcome.mark)
             self._count(outcome, kind)
             if shown:
-                lines.append(_line(outcome, route, outcome.ended + since_boot))
+                at = outcome.ended + since_boot
+                if int(at) != second:
+                    second, stamp = int(at), _stamp(at)
+                lines.append(_line(outcome, route, f"{stamp},{int((at - second) * 1000):03d}"))
         if lines:
             logger.info("\n".join(lines))
 
@@ -76,18 +79,16 @@ class AccessLog:
         return found
 
 
-def _line(outcome: Outcome, route: str, at: float) -> str:
+def _line(outcome: Outcome, route: str, at: str) -> str:
     head = outcome.head
     request = head.loggable() if head else "-"
     trouble = f" trouble={outcome.trouble!r}" if outcome.trouble else ""
     return (
-        f"{_stamp(int(at))},{int(at % 1 * 1000):03d} INFO gateway.access:"
-        f" {outcome.client.host} {request} status={outcome.status}"
+        f"{at} INFO gateway.access: {outcome.client.host} {request} status={outcome.status}"
         f" route='{route}' upstream={outcome.upstream} in={outcome.bytes_in}"
         f" out={outcome.bytes_out} ms={(outcome.ended - outcome.started) * 1000:.1f}{trouble}"
     )
 
 
-@lru_cache(maxsize=4)
-def _stamp(second: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+def _stamp(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

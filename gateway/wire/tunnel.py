@@ -34,6 +34,18 @@ class TunnelClient(Protocol):
 
 
 class Tunnel:
+    __slots__ = (
+        "_client",
+        "_client_done",
+        "_from_client",
+        "_from_upstream",
+        "_outcome",
+        "_to_client",
+        "_to_upstream",
+        "_upstream",
+        "_upstream_done",
+    )
+
     def __init__(
         self, client: TunnelClient, upstream: UpstreamConnection, outcome: Outcome
     ) -> None:
@@ -44,11 +56,14 @@ class Tunnel:
         self._upstream_done = False
         self._from_client = Frames(masked=True)
         self._from_upstream = Frames(masked=False)
+        # A message costs little more than two calls of these: look them up once.
+        self._to_client = client.write
+        self._to_upstream = upstream.transport.write
 
     def request_bytes(self, piece: bytes, done: bool = False) -> None:
         self._from_client.follow(piece)
         self._outcome.bytes_in += len(piece)
-        self._upstream.transport.write(piece)
+        self._to_upstream(piece)
 
     def client_writable(self, writable: bool) -> None:
         if self._upstream.transport.is_closing():
@@ -84,7 +99,7 @@ class Tunnel:
     def upstream_bytes(self, data: bytes) -> None:
         self._from_upstream.follow(data)
         self._outcome.bytes_out += len(data)
-        self._client.write(data)
+        self._to_client(data)
 
     def upstream_ended(self) -> None:
         self._upstream_done = True
