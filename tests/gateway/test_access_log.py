@@ -82,3 +82,17 @@ def test_bytes_and_times_are_counted() -> None:
     assert 'opencode_gateway_body_bytes_total{direction="in"} 3.0' in text
     assert 'opencode_gateway_body_bytes_total{direction="out"} 4.0' in text
     assert 'opencode_gateway_first_byte_seconds_sum{route="shared"} 0.125' in text
+
+
+def test_many_requests_in_a_row_leave_a_line_each(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "gateway.access")
+    metrics = Metrics()
+    log = AccessLog(metrics)
+    for _ in range(1000):
+        log.finished(outcome())
+    written_before = sum(message.count("\n") + 1 for message in caplog.messages)
+    log.flush()
+
+    assert 0 < written_before < 1000
+    assert sum(message.count("\n") + 1 for message in caplog.messages) == 1000
+    assert b'status="2xx"} 1000.0' in metrics.render()
