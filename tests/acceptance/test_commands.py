@@ -105,7 +105,7 @@ async def test_a_session_is_started_listed_and_removed_by_command(up: Deployment
 async def test_doctor_finds_a_running_deployment_well(up: Deployment) -> None:
     told = await _typed(up, "doctor")
 
-    assert f"ok  port       {up.environ['PORT']} of 127.0.0.1 is served by a gateway" in told
+    assert f"ok  port         {up.environ['PORT']} of 127.0.0.1 is served by a gateway" in told
 
 
 @pytest.mark.parametrize("listed", ["agent", "session"])
