@@ -3,6 +3,7 @@
 Where an engine, the real OpenCode or Chromium is missing, the fixtures in `support` say so.
 """
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,14 @@ _MAY_BLOCK = {
     "asyncpg/connect_utils.py": "_parse_connect_arguments",
     "sqlalchemy/dialects/sqlite/pysqlite.py": "create_connect_args",
 }
+
+
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Have what is started here end with its terminal, also where `nohup` runs the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,7 @@ def test_an_engine_that_answers_is_used(answering: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("told", ["HUP", "TERM"])
 def test_a_signal_is_passed_on_and_the_command_waited_for(answering: Path, told: str) -> None:
     sleeps = "/bin/sleep 30 >/dev/null 2>&1 &"

@@ -71,9 +71,7 @@ async def test_a_signal_stops_everything_that_up_started_and_keeps_the_files(
         assert not await anyio.to_thread.run_sync(_processes_of, state)
 
 
-@pytest.mark.skipif(
-    signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="these tests outlive their terminal"
-)
+@pytest.mark.usefixtures("terminal")
 async def test_a_closed_terminal_stops_everything_as_ctrl_c_does(
     tmp_path: Path, opencode_binary: Path
 ) -> None:

@@ -19,6 +19,9 @@ async def gw(tmp_path: Path) -> AsyncIterator[Gateway]:
         running.orchestrator.ready_at = None
         running.orchestrator.retry_after_s = 60
         yield running
+        running.shared.wakes.set()
+        running.shared.hang_up()
+        await until(lambda: not running.shared.open)
 
 
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,7 @@ class RawOpenCode:
         self.answer = answer
         self.heads: list[bytes] = []
         self.connections = 0
+        self.open = 0
         self.looks = 0
         self.dies = False
         self.wakes = asyncio.Event()
@@ -141,6 +142,7 @@ class RawOpenCode:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         self._writers.append(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
@@ -155,6 +157,7 @@ class RawOpenCode:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.open -= 1
             writer.close()
 
 
