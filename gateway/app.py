@@ -25,7 +25,7 @@ from gateway.conversations import Conversations
 from gateway.credentials import Cookies
 from gateway.directory import Directory, basic
 from gateway.front import Front
-from gateway.metrics import Metrics, Snapshot, rendered
+from gateway.metrics import Metrics, rendered
 from gateway.orchestrator_client import OrchestratorClient
 from gateway.orders import Orders
 from gateway.parts import Parts, parts
@@ -43,6 +43,7 @@ from gateway.wire.tasks import Tasks
 from gateway.wire.upstream import Pool
 from gateway.wire.wiring import Wiring
 from gateway.workers.bus import Bus
+from gateway.workers.totals import Snapshot
 
 # Longer than the wire's own deadline and its farewell take, and no longer than Docker waits.
 _DRAIN_S = 10

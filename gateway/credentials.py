@@ -206,8 +206,6 @@ def without_auth_token(target: bytes) -> bytes:
 
     However the key is spelled: what another parser takes for it must not reach the container.
     """
-    if b"%" not in target and b"auth_token" not in target.lower():
-        return target
     path, mark, query = target.partition(b"?")
     if b"%" not in query and b"auth_token" not in query.lower():
         return target

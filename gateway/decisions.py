@@ -34,7 +34,7 @@ from gateway.routing import (
     gives_way,
     route,
 )
-from gateway.shared_service import SharedService
+from gateway.shared_readiness import SharedReadiness
 from gateway.via import Via
 from gateway.wire.door import Client, Decision, Failure, Local, Relay, Wait
 from gateway.wire.request_head import RequestHead
@@ -70,7 +70,7 @@ class Decisions:
         self._directory = parts.directory
         self._conversations = parts.conversations
         shared = parts.settings.shared
-        self._shared = SharedService(shared, tasks) if shared else None
+        self._shared = SharedReadiness(shared, tasks) if shared else None
         self._noticing = Noticing(parts.changes, parts.conversations, tasks)
         self._relays = Relays(parts, self._noticing, via, self._session_failed)
 

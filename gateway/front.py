@@ -55,7 +55,7 @@ class Front:
                 reading.sender.recognise(caller, self._roster)
         if caller is not None and not is_counted(caller.via, head, self._authority):
             return refusals.answer("cross_site")
-        if head.path.startswith(_OWN_ROOTS) and is_own(head.path):
+        if is_own(head.path):
             return Local({"caller": caller}, streams.names(caller) if caller else ())
         return self._decisions.decide(head, client, reading, caller)
 
@@ -73,7 +73,7 @@ class Front:
 
 def is_own(path: bytes) -> bool:
     """Whether a path is the gateway's; whole segments, since OpenCode has `/api/session`."""
-    return any(
+    return path.startswith(_OWN_ROOTS) and any(
         path.startswith(root) and (len(path) == len(root) or path[len(root)] == 0x2F)
         for root in _OWN_ROOTS
     )

@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -21,11 +20,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from gateway.workers.totals import Snapshot, folded
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _BOUNDS = [*(f"{float(bound):g}" for bound in _SECONDS), "+Inf"]
-
-# Counters by name, each a list of [labels, value]; timers by route, counts by bucket and their sum.
-Snapshot = dict[str, Any]
 
 
 class Metrics:
@@ -81,7 +79,8 @@ class Metrics:
 def rendered(snapshots: Iterable[Snapshot]) -> bytes:
     """Return the sum of what several workers counted; connected are they if all of them are."""
     registry = CollectorRegistry()
-    registry.register(_Told(list(snapshots)))
+    told = list(snapshots)
+    registry.register(_Told(folded(told), all(each["orchestrator_connected"] for each in told)))
     return generate_latest(registry)
 
 
@@ -90,8 +89,9 @@ def _nothing() -> None:
 
 
 class _Told(Collector):
-    def __init__(self, snapshots: list[Snapshot]) -> None:
-        self._snapshots = snapshots
+    def __init__(self, total: Snapshot, connected: bool) -> None:
+        self._total = total
+        self._connected = connected
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -99,7 +99,7 @@ class _Told(Collector):
             "Requests by route and status class.",
             labels=("route", "status"),
         )
-        for (route, kind), count in self._summed("requests"):
+        for route, kind, count in self._total["requests"]:
             requests.add_metric((route, f"{kind}xx" if kind else "aborted"), count)
         yield requests
         yield self._seconds()
@@ -108,27 +108,20 @@ class _Told(Collector):
             "Requests served by the shared service instead.",
             labels=("reason",),
         )
-        for reason, count in self._summed("fallbacks"):
-            fallbacks.add_metric(reason, count)
+        for reason, count in self._total["fallbacks"]:
+            fallbacks.add_metric((reason,), count)
         yield fallbacks
         moved = CounterMetricFamily(
             "opencode_gateway_body_bytes", "Body bytes relayed.", labels=("direction",)
         )
-        for direction, count in self._summed("bytes"):
-            moved.add_metric(direction, count)
+        for direction, count in self._total["bytes"]:
+            moved.add_metric((direction,), count)
         yield moved
         yield GaugeMetricFamily(
             "opencode_gateway_orchestrator_connected",
             "1 while the orchestrator's event stream is open.",
-            value=all(found["orchestrator_connected"] for found in self._snapshots),
+            value=self._connected,
         )
-
-    def _summed(self, name: str) -> Iterator[tuple[tuple[Any, ...], int]]:
-        sums: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-        for snapshot in self._snapshots:
-            for *labels, count in snapshot[name]:
-                sums[tuple(labels)] += count
-        yield from sums.items()
 
     def _seconds(self) -> Metric:
         family = HistogramMetricFamily(
@@ -136,11 +129,8 @@ class _Told(Collector):
             "From a request's head to its answer's.",
             labels=("route",),
         )
-        for route in sorted({route for found in self._snapshots for route in found["seconds"]}):
-            told = [
-                found["seconds"][route] for found in self._snapshots if route in found["seconds"]
-            ]
-            counts = accumulate(sum(column) for column in zip(*(c for c, _ in told), strict=True))
-            buckets = [(bound, float(count)) for bound, count in zip(_BOUNDS, counts, strict=True)]
-            family.add_metric((route,), buckets, sum_value=sum(seconds for _, seconds in told))
+        for route, (counts, seconds) in sorted(self._total["seconds"].items()):
+            summed = zip(_BOUNDS, accumulate(counts), strict=True)
+            buckets = [(bound, float(count)) for bound, count in summed]
+            family.add_metric((route,), buckets, sum_value=seconds)
         return family

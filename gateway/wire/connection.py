@@ -159,7 +159,7 @@ class ClientConnection(Turns):
     def _relay(self, relay: Relay) -> None:
         assert self._head is not None
         assert self._outcome is not None
-        if relay.held_under is not self._held_under and not self._find_room(relay.held_under):
+        if not self._find_room(relay.held_under):
             return
         if self._head.has_body:
             if not self._fits():

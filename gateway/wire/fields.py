@@ -14,7 +14,7 @@ from gateway.wire.remembered import Remembered
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # SP, HTAB, VCHAR and obs-text; no CTL, so neither a bare CR, a bare LF nor a NUL (RFC 9110 §5.5).
 # Possessive quantifiers: a hostile line is refused in one pass.
-_LINE = re.compile(rb"(" + TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*+)")
+LINE = re.compile(rb"(" + TOKEN + rb"):([\t\x20-\x7e\x80-\xff]*+)")
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 
 # Fields that decide framing, routing or trust; everything else is carried without being looked at.
@@ -54,18 +54,22 @@ class BadHead(Exception):
         self.sentence = sentence
 
 
-class Line:
-    """One field line, `text` as it came with its CRLF; `name` is lower-case.
+def folded(name: bytes) -> bytes:
+    """Return a field's name as servers behind CGI-like interfaces may take it.
 
-    `folded` has `-` for each `_`: servers behind CGI-like interfaces take `X_Forwarded_For` for
-    `X-Forwarded-For`.
+    To them `X_Forwarded_For` is `X-Forwarded-For`.
     """
+    return name.lower().replace(b"_", b"-")
+
+
+class Line:
+    """One field line, `text` as it came with its CRLF; `name` is lower-case."""
 
     def __init__(self, text: bytes, name: bytes, value: bytes) -> None:
         self.text = text + b"\r\n"
         self.name = name.lower()
         self.value = value.strip(b" \t")
-        self.folded = self.name.replace(b"_", b"-")
+        self.folded = folded(name)
         self.noted = self.name in _NOTED
         self.hop = self.name in _HOP_BY_HOP
 
@@ -83,7 +87,7 @@ _known: Remembered[bytes, Line] = Remembered(_MOST_KNOWN)
 
 
 def _judge(text: bytes, status: int) -> Line:
-    match = _LINE.fullmatch(text)
+    match = LINE.fullmatch(text)
     if match is None:
         raise BadHead(status, "A header is not valid HTTP/1.1.")
     line = Line(text, match[1], match[2])

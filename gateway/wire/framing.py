@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.wire.fields import LINE
 from gateway.wire.request_head import RequestHead
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*")
 _LONGEST_LINE = 4096
 _LONGEST_TRAILERS = 16 * 1024
 
@@ -174,7 +174,7 @@ class Chunked:
         if self._trailers > _LONGEST_TRAILERS:
             raise BadFraming("The trailers are too long.")
         if end > at:
-            match = _TRAILER.fullmatch(data, at, end)
+            match = LINE.fullmatch(data, at, end)
             if match is None:
                 raise BadFraming("A trailer is not a header field.")
             if self._passes is not None and self._passes(match[1]):

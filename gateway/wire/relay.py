@@ -209,9 +209,7 @@ class Exchange:
         self._note(head)
         if head.length == len(rest) and self._takes_it_whole(head):
             self._outcome.bytes_out = len(rest)
-            relay = self._relay
-            first = head.for_client(relay.mark, relay.hidden, relay.refuse_cookie)
-            self._client.write(first + rest)
+            self._client.write(self._for_client(head, self._relay.mark) + rest)
             self._complete(keeps_client=True, reusable=True)
             return
         delivery = self._delivery = deliver(
@@ -238,8 +236,7 @@ class Exchange:
         return (
             request.keep_alive
             and request.minor == 1
-            and request.method != b"HEAD"
-            and not head.never_has_body
+            and not head.bodyless(request.method)
             and self._relay.witness is None
             and not self._client.draining
         )
@@ -275,7 +272,7 @@ class Exchange:
     def _complete(self, *, keeps_client: bool, reusable: bool) -> None:
         """Let both sides go on: the upstream's connection if nothing of this is left on it."""
         assert self._response is not None
-        upstream, self._upstream = self._upstream, None
+        upstream = self._detach()
         if upstream is not None:
             # A server that refused to switch often closes behind its answer, as OpenCode does
             # with a used ticket; the next request, a POST maybe, must not meet that close.

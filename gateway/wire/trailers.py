@@ -4,6 +4,8 @@ Pure. A recipient may merge trailers into the headers it has already acted on, s
 framing, routing, trust, caching or how the content is handled passes in a header or not at all.
 """
 
+from gateway.wire.fields import folded
+
 _NEVER = frozenset(
     (
         # framing and the connection
@@ -32,8 +34,10 @@ _NEVER_BEGINNING = (
 
 def passes(name: bytes, hidden: frozenset[bytes] = frozenset()) -> bool:
     """Whether a trailer of this name may travel on; `hidden` are names that no header may have."""
-    folded = name.lower().replace(b"_", b"-")
-    return not (folded in _NEVER or folded in hidden or folded.startswith(_NEVER_BEGINNING))
+    taken_for = folded(name)
+    return not (
+        taken_for in _NEVER or taken_for in hidden or taken_for.startswith(_NEVER_BEGINNING)
+    )
 
 
 def announcement(values: list[bytes], hidden: frozenset[bytes]) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import shared_service
+from gateway import shared_readiness
 from tests.support.front import Gateway, gateway
 from tests.support.wire import until
 
@@ -25,8 +25,8 @@ async def gw(tmp_path: Path) -> AsyncIterator[Gateway]:
 
 
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_service, "_PATIENCE_S", 0.3)
-    monkeypatch.setattr(shared_service, "_ONE_TRY_S", 0.1)
+    monkeypatch.setattr(shared_readiness, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(shared_readiness, "_ONE_TRY_S", 0.1)
 
 
 async def test_request_is_not_given_to_one_that_only_accepts(
@@ -45,7 +45,7 @@ async def test_request_is_not_given_to_one_that_only_accepts(
 async def test_request_waits_for_one_that_boots(
     gw: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_service, "_ONE_TRY_S", 0.1)
+    monkeypatch.setattr(shared_readiness, "_ONE_TRY_S", 0.1)
     gw.shared.wakes.clear()
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(gw.ask("/config"))

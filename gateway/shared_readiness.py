@@ -21,7 +21,7 @@ _ONE_TRY_S = 2.0
 _PAUSE_S = 0.2
 
 
-class SharedService:
+class SharedReadiness:
     def __init__(self, shared: Shared, tasks: Tasks) -> None:
         self.answers = False
         self._shared = shared
