@@ -1,4 +1,4 @@
-"""What the orchestrator is told to run for a session: its agent, that agent's token, its limits.
+"""What the orchestrator is told to run for a session: whose it is, its agent with token and limits.
 
 Read afresh at each start, so that a changed agent takes effect at the next one. The token is in
 clear only inside the order.
@@ -20,10 +20,11 @@ class Orders:
         """Return the body of an ensure; `session_not_found` if there is nothing to run."""
         session = await self._store.session(session_id)
         agent = await self._store.agent(session.agent_id) if session else None
-        if agent is None:
+        if session is None or agent is None:
             raise GatewayError("session_not_found", "There is no such session.")
         return {
             "session_id": session_id,
+            "user_id": session.user_id,
             "agent": {
                 "id": agent.id,
                 "provider": agent.provider,
