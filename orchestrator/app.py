@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from migrations import MigrationError, upgrade
-from orchestrator import api, opencode
+from orchestrator import api, server
 from orchestrator.claim import claim
 from orchestrator.engines.base import Engine, EngineUnavailable
 from orchestrator.engines.docker import DockerEngine
@@ -111,6 +111,6 @@ async def _supervisor(
     if engine is None:
         engine = await choose_engine(settings)
         stack.push_async_callback(engine.aclose)
-    client = await stack.enter_async_context(opencode.client())
+    client = await stack.enter_async_context(server.client())
     starter = Starter(engine, client, settings.key, settings.start_timeout_s)
     return Supervisor(engine, store, starter, settings.key)

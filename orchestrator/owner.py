@@ -19,7 +19,7 @@ from orchestrator.engines.base import Engine, EngineError
 from orchestrator.errors import OrchestratorError
 from orchestrator.ledger import Ledger
 from orchestrator.lifecycle import Action, Event
-from orchestrator.opencode import NotReady
+from orchestrator.server import NotReady
 from orchestrator.starting import Progress, Starter, StartFailed
 from orchestrator.store import Store
 from orchestrator.views import retry_after_s

@@ -16,7 +16,7 @@ from orchestrator import opencode
 from orchestrator.containers import Environment, Observation, Order, Phase, Spec, Timings
 from orchestrator.engines.base import Engine, EngineError
 from orchestrator.lifecycle import Way, way_to_start
-from orchestrator.opencode import NotReady, Server
+from orchestrator.server import Client, NotReady, Server
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,7 @@ class Progress:
 class Starter:
     """Starts containers. Holds no state of any of them."""
 
-    def __init__(
-        self, engine: Engine, client: opencode.Client, key: bytes, timeout_s: float
-    ) -> None:
+    def __init__(self, engine: Engine, client: Client, key: bytes, timeout_s: float) -> None:
         self._engine = engine
         self._client = client
         self._key = key

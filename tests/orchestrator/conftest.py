@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from migrations import upgrade
-from orchestrator import opencode
+from orchestrator import server
 from orchestrator.containers import Agent, Limits, Order, Record, State
 from orchestrator.starting import Starter
 from orchestrator.store import Store
@@ -77,7 +77,7 @@ def run(engine: FakeEngine, store: Store, clock: Clock) -> Run:
 
     @asynccontextmanager
     async def run(timeout_s: float = 10.0, rhythm: Rhythm = SELDOM) -> AsyncIterator[Supervisor]:
-        async with opencode.client() as client:
+        async with server.client() as client:
             starter = Starter(engine, client, KEY, timeout_s)
             supervisor = Supervisor(engine, store, starter, KEY, clock, rhythm)
             async with supervisor.running():

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from migrations import upgrade
-from orchestrator import opencode
+from orchestrator import server
 from orchestrator.containers import State
 from orchestrator.engines.base import EngineError
 from orchestrator.errors import OrchestratorError
@@ -74,7 +74,7 @@ async def test_records_follow_the_table_and_agree_with_the_engine_in_the_end(
         url = f"sqlite+aiosqlite:///{folder}/orchestrator.db"
         await upgrade(url, "orchestrator")
         store = await Store.open(url)
-        async with opencode.client() as client:
+        async with server.client() as client:
             starter = Starter(engine, client, KEY, timeout_s=5)
             supervisor = Supervisor(engine, store, starter, KEY, clock, SELDOM)
             async with supervisor.running(), supervisor.listening() as listener:

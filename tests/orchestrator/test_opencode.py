@@ -1,14 +1,12 @@
-"""What an OpenCode server is told of its agent, and what is asked of it."""
+"""What an OpenCode server is told of its agent."""
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
 from orchestrator import opencode
-from orchestrator.containers import Address, Agent
-from orchestrator.opencode import KEY_VARIABLES, NotReady, Server
-from tests.orchestrator.fake_opencode import FakeOpenCode, Manner
+from orchestrator.containers import Agent
+from orchestrator.opencode import KEY_VARIABLES
 
 OWN = Agent("a" * 32, "openai-compatible", "own/model", "http://127.0.0.1:9/v1", None)
 
@@ -75,59 +73,3 @@ def test_what_is_repeated_to_people_holds_no_secret_and_no_terminal_codes() -> N
         "key [hidden] refused",
         "password: [hidden]",
     ]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeOpenCode]:
-    server = FakeOpenCode("right")
-    server.address = await server.listen()
-    yield server
-    await server.close()
-
-
-async def asked(server: FakeOpenCode, check: str, password: str = "right") -> NotReady | None:
-    async with opencode.client() as client:
-        try:
-            await getattr(Server(client, server.address, password), check)(timeout_s=0.2)
-        except NotReady as reason:
-            return reason
-    return None
-
-
-@pytest.mark.parametrize("check", ["check_health", "check_instance"])
-async def test_a_healthy_server_passes(server: FakeOpenCode, check: str) -> None:
-    assert await asked(server, check) is None
-
-
-@pytest.mark.parametrize(
-    ("manner", "check", "words", "final"),
-    [
-        (Manner.STRANGER, "check_health", "not a healthy OpenCode server", False),
-        (Manner.MUTE, "check_health", "does not answer in time", False),
-        (Manner.BROKEN, "check_instance", "ConfigJsonError in /workspace/opencode.json", True),
-    ],
-)
-async def test_why_a_server_is_not_ready(
-    server: FakeOpenCode, manner: Manner, check: str, words: str, final: bool
-) -> None:
-    server.manner = manner
-    reason = await asked(server, check)
-
-    assert reason is not None
-    assert (words in reason.why, reason.final) == (True, final)
-
-
-async def test_a_wrong_password_is_no_reason_to_wait(server: FakeOpenCode) -> None:
-    reason = await asked(server, "check_health", password="wrong")
-
-    assert reason is not None
-    assert reason.final
-
-
-async def test_a_closed_port_may_open_yet_and_disposing_of_it_is_done() -> None:
-    async with opencode.client() as client:
-        nobody = Server(client, Address("127.0.0.1", 1), "p")
-        with pytest.raises(NotReady, match="Nothing answers") as caught:
-            await nobody.check_health(1)
-        await nobody.dispose()
-    assert not caught.value.final

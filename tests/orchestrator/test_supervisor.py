@@ -8,7 +8,7 @@ import pytest
 from orchestrator.containers import Limits, Phase, Record, State
 from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.errors import OrchestratorError
-from orchestrator.opencode import NotReady
+from orchestrator.server import NotReady
 from orchestrator.supervisor import Rhythm
 from tests.orchestrator.conftest import SESSION, Clock, Run, order, until_state
 from tests.orchestrator.fake_engine import FakeEngine

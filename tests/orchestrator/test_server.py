@@ -1,0 +1,65 @@
+"""What is asked of an OpenCode server, and why it is not ready."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from orchestrator.containers import Address
+from orchestrator.server import NotReady, Server, client
+from tests.orchestrator.fake_opencode import FakeOpenCode, Manner
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeOpenCode]:
+    server = FakeOpenCode("right")
+    server.address = await server.listen()
+    yield server
+    await server.close()
+
+
+async def asked(server: FakeOpenCode, check: str, password: str = "right") -> NotReady | None:
+    async with client() as asking:
+        try:
+            await getattr(Server(asking, server.address, password), check)(timeout_s=0.2)
+        except NotReady as reason:
+            return reason
+    return None
+
+
+@pytest.mark.parametrize("check", ["check_health", "check_instance"])
+async def test_a_healthy_server_passes(server: FakeOpenCode, check: str) -> None:
+    assert await asked(server, check) is None
+
+
+@pytest.mark.parametrize(
+    ("manner", "check", "words", "final"),
+    [
+        (Manner.STRANGER, "check_health", "not a healthy OpenCode server", False),
+        (Manner.MUTE, "check_health", "does not answer in time", False),
+        (Manner.BROKEN, "check_instance", "ConfigJsonError in /workspace/opencode.json", True),
+    ],
+)
+async def test_why_a_server_is_not_ready(
+    server: FakeOpenCode, manner: Manner, check: str, words: str, final: bool
+) -> None:
+    server.manner = manner
+    reason = await asked(server, check)
+
+    assert reason is not None
+    assert (words in reason.why, reason.final) == (True, final)
+
+
+async def test_a_wrong_password_is_no_reason_to_wait(server: FakeOpenCode) -> None:
+    reason = await asked(server, "check_health", password="wrong")
+
+    assert reason is not None
+    assert reason.final
+
+
+async def test_a_closed_port_may_open_yet_and_disposing_of_it_is_done() -> None:
+    async with client() as asking:
+        nobody = Server(asking, Address("127.0.0.1", 1), "p")
+        with pytest.raises(NotReady, match="Nothing answers") as caught:
+            await nobody.check_health(1)
+        await nobody.dispose()
+    assert not caught.value.final
