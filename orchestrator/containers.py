@@ -19,6 +19,7 @@ class State(StrEnum):
     NEW = "new"
     STARTING = "starting"
     READY = "ready"
+    FROZEN = "frozen"
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -59,6 +60,7 @@ class Order:
     """What the gateway asks for: this session's container, running with this agent."""
 
     session_id: str
+    user_id: str
     agent: Agent
     token: str = field(repr=False)
     image: str
@@ -67,9 +69,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What an engine needs to create a container: no secret, only the nonce one is derived from."""
+    """What an engine needs to create a container: no secret, only the nonce one is derived from.
 
-    session_id: str
+    `key` is whose it is: a session's id, or a spare's key (see `spare_key`).
+    """
+
+    key: str
+    volume: str
     generation: int
     image: str
     limits: Limits
@@ -86,6 +92,15 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes a running spare somebody's: OpenCode's configuration with the agent's token in it,
+    to be read by the next instance that OpenCode loads."""
+
+    configuration: str = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """Where a container answers, seen from this machine or network."""
 
@@ -97,25 +112,46 @@ class Address:
 class Observation:
     """One container as its engine describes it now.
 
-    `boot` differs between two starts of one container; `end` says in words how it ended;
-    `workspace` is the folder OpenCode is started in, as OpenCode sees it.
+    `boot` differs between two starts of one container; `frozen` ones count as running; `end` says
+    in words how it ended; `workspace` is the folder OpenCode is started in, as OpenCode sees it.
     """
 
-    session_id: str
+    key: str
     container_id: str
     nonce: str
     fingerprint: str
     running: bool
     boot: str
+    volume: str
+    frozen: bool = False
     address: Address | None = None
     end: str = ""
     workspace: str = WORKSPACE
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """How long the last start took: to be created, to boot, and in all until it was ready."""
+class Usage:
+    """What one container uses now: memory that can't be given back at once, and the processor's
+    seconds since it was started."""
 
+    memory_bytes: int
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The memory of the machine that runs the containers."""
+
+    total_bytes: int
+    available_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long the last start took: in the queue, to be created, to boot, and in all until it was
+    ready. A claimed spare has booted before: its `boot_s` is what binding it took."""
+
+    queue_s: float | None = None
     create_s: float | None = None
     boot_s: float | None = None
     ready_s: float | None = None
@@ -143,6 +179,25 @@ class Record:
     live: Observation | None = None
 
 
-def name_of(session_id: str) -> str:
-    """The name of a session's container, and of its volume."""
-    return f"agent_{session_id}"
+_PREFIX = "agent_"
+_SPARE = "spare_"
+
+
+def name_of(key: str) -> str:
+    """The name of a session's or spare's container, and of the volume it is made with."""
+    return f"{_PREFIX}{key}"
+
+
+def key_of(name: str) -> str | None:
+    """Read a container's name back: the name, not a label, tells whose it is, because a claimed
+    spare is renamed and labels can't change."""
+    return name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else None
+
+
+def spare_key(nonce: str) -> str:
+    """The key of a container of the pool, before it is anybody's."""
+    return f"{_SPARE}{nonce}"
+
+
+def is_spare(key: str) -> bool:
+    return key.startswith(_SPARE)
