@@ -199,6 +199,7 @@ class Directory:
         self._places[session_id] = Place(
             state=State.FAILED,
             why=error.message,
+            problem=error.code,
             generation=known.generation,
             retry_at=None if wait is None else asyncio.get_running_loop().time() + wait,
             retry_after_s=wait,

@@ -54,7 +54,8 @@ class Place:
     """Where a session lives. `upstream` is there exactly while the state is ready.
 
     `workspace` is the folder OpenCode works in, known while it is ready; `retry_at` is when a
-    failed container may be tried again, in seconds of the monotonic clock.
+    failed container may be tried again, in seconds of the monotonic clock; `problem` is the code of
+    the refusal that `why` tells, where a start was refused.
     """
 
     state: State
@@ -67,6 +68,7 @@ class Place:
     retry_after_s: float | None = None
     workspace: str | None = None
     retried: bool = False
+    problem: str | None = None
 
     @property
     def did_not_start(self) -> bool:
