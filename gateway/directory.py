@@ -248,6 +248,7 @@ class Directory:
         return Place(
             state=State(view["state"]),
             why=view["why"],
+            problem=view.get("problem"),
             phase=view.get("phase"),
             since=datetime.fromisoformat(view["since"]) if view.get("since") else None,
             generation=view["generation"],

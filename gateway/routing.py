@@ -55,7 +55,7 @@ class Place:
 
     `workspace` is the folder OpenCode works in, known while it is ready; `retry_at` is when a
     failed container may be tried again, in seconds of the monotonic clock; `problem` is the code of
-    the refusal that `why` tells, where a start was refused.
+    the failure that `why` tells, where there is one.
     """
 
     state: State

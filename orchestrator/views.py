@@ -19,6 +19,7 @@ def view(record: Record, key: bytes, now: datetime) -> dict[str, Any]:
         "state": record.state.value,
         "phase": record.phase and record.phase.value,
         "why": record.why,
+        "problem": record.problem,
         "since": record.since.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "image": record.image,
         "volume": name_of(record.session_id),
