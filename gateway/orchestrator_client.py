@@ -4,7 +4,7 @@ The only place that holds the service secret at run time. It keeps nothing and d
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -16,6 +16,8 @@ View = dict[str, Any]
 _ROOT = "/agent-controller"
 # The orchestrator beats every 10 s; three missed beats are a lost stream.
 _EVENTS_SILENCE_S = 30.0
+# Nothing is started or stopped by these: an answer that takes longer is no use.
+_AT_ONCE = httpx.Timeout(5.0)
 
 
 class OrchestratorClient:
@@ -49,6 +51,31 @@ class OrchestratorClient:
         """Have container and volume deleted; returns when they are gone."""
         await self._call("DELETE", f"/sessions/{session_id}")
 
+    async def show(self, session_id: str) -> View:
+        """Return the view as it is now, with what comes next and when."""
+        return _view(await self._call("GET", f"/sessions/{session_id}", patience=_AT_ONCE))
+
+    async def show_many(self, session_ids: Sequence[str]) -> list[View]:
+        """Return the views of those sessions that the orchestrator knows."""
+        asked = {"id": session_ids}
+        response = await self._call("GET", "/sessions", query=asked, patience=_AT_ONCE)
+        views: list[View] = response.json()["sessions"]
+        return views
+
+    async def keep(self, session_id: str, for_s: float) -> View:
+        """Keep the container awake for so long from now; nought ends it. Return the view."""
+        path = f"/sessions/{session_id}/keep"
+        return _view(await self._call("POST", path, {"for_s": for_s}, patience=_AT_ONCE))
+
+    async def activity(self, session_ids: Sequence[str]) -> None:
+        """Tell which sessions are used."""
+        used = {"sessions": list(session_ids)}
+        await self._call("POST", "/activity", used, patience=_AT_ONCE)
+
+    async def metrics(self) -> str:
+        """Return the orchestrator's own, as Prometheus text."""
+        return (await self._call("GET", "/metrics", patience=_AT_ONCE)).text
+
     async def events(self) -> AsyncIterator[tuple[str, View]]:
         """Yield (event, data) from the orchestrator's stream: a snapshot, then every change."""
         timeout = httpx.Timeout(_EVENTS_SILENCE_S, connect=5)
@@ -66,10 +93,22 @@ class OrchestratorClient:
             raise self._unavailable(error) from error
 
     async def _call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, Sequence[str]] | None = None,
+        patience: httpx.Timeout | None = None,
     ) -> httpx.Response:
         try:
-            response = await self._http.request(method, _ROOT + path, json=body)
+            response = await self._http.request(
+                method,
+                _ROOT + path,
+                json=body,
+                params=query,
+                timeout=patience or self._http.timeout,
+            )
         except httpx.TransportError as error:
             raise self._unavailable(error) from error
         if response.is_error:

@@ -79,3 +79,48 @@ async def test_an_event_stream_that_is_none_is_a_failure_of_the_orchestrator(
         [event async for event in orchestrator.events()]
 
     assert failed.value.code == "orchestrator_failed"
+
+
+async def test_many_are_asked_for_at_once(
+    orchestrator: OrchestratorClient, httpx_mock: HTTPXMock
+) -> None:
+    url = f"{URL}/agent-controller/sessions?id=s1&id=s2"
+    httpx_mock.add_response(url=url, json={"sessions": [VIEW]})
+
+    assert await orchestrator.show_many(["s1", "s2"]) == [VIEW]
+
+
+async def test_a_container_is_kept_awake_for_a_time(
+    orchestrator: OrchestratorClient, httpx_mock: HTTPXMock
+) -> None:
+    httpx_mock.add_response(
+        url=f"{URL}/agent-controller/sessions/s1/keep",
+        method="POST",
+        match_json={"for_s": 3600},
+        json=VIEW,
+    )
+
+    assert await orchestrator.keep("s1", 3600) == VIEW
+
+
+async def test_what_is_used_is_told_by_id(
+    orchestrator: OrchestratorClient, httpx_mock: HTTPXMock
+) -> None:
+    httpx_mock.add_response(
+        url=f"{URL}/agent-controller/activity",
+        method="POST",
+        match_json={"sessions": ["s1", "s2"]},
+        status_code=204,
+    )
+
+    await orchestrator.activity(["s1", "s2"])
+
+
+async def test_one_view_and_the_metrics_come_as_they_are(
+    orchestrator: OrchestratorClient, httpx_mock: HTTPXMock
+) -> None:
+    httpx_mock.add_response(url=f"{URL}/agent-controller/sessions/s1", json=VIEW)
+    httpx_mock.add_response(url=f"{URL}/agent-controller/metrics", text="starts 1\n")
+
+    assert await orchestrator.show("s1") == VIEW
+    assert await orchestrator.metrics() == "starts 1\n"
