@@ -3,6 +3,8 @@
 An address and a password are enough. No container, state or engine is known here.
 """
 
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +13,11 @@ import httpx
 from orchestrator.containers import Address
 from orchestrator.opencode import USERNAME
 
-Client = httpx.AsyncClient  # noqa: TID251 - this adapter's one client, made by `client`
+Client = httpx.AsyncClient  # noqa: TID251 - this adapter's, made by `client` and `stream_client`
 _DISPOSE_TIMEOUT_S = 3.0
+_CONNECT_TIMEOUT_S = 5.0
+# A frozen server answers when it is woken: to wait for that is the caller's business.
+_NO_HURRY = httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S)
 
 
 class NotReady(Exception):
@@ -32,13 +37,16 @@ class Server:
     address: Address
     password: str
 
-    async def check_health(self, timeout_s: float) -> None:
-        """Return if the program on the port is OpenCode and answers at all, else raise NotReady."""
+    async def check_health(self, timeout_s: float) -> str | None:
+        """Return OpenCode's version, as far as it tells one, if it is OpenCode that answers on the
+        port; else raise NotReady."""
         answer = await self._ask("GET", "/global/health", timeout_s)
         if answer.status_code == 401:
             raise NotReady("The server refuses this container's password.", final=True)
         if answer.status_code != 200 or _json(answer).get("healthy") is not True:
             raise NotReady("What answers on its port is not a healthy OpenCode server.")
+        version = _json(answer).get("version")
+        return version if isinstance(version, str) else None
 
     async def check_instance(self, timeout_s: float) -> None:
         """Return if OpenCode can load the workspace: its health says nothing of that.
@@ -61,20 +69,80 @@ class Server:
         except NotReady:
             return
 
-    async def _ask(self, method: str, path: str, timeout_s: float) -> httpx.Response:
-        url = f"http://{self.address.host}:{self.address.port}{path}"
-        auth = (USERNAME, self.password)
+    async def abort(self, conversation: str, directory: str, timeout_s: float) -> None:
+        """End a conversation's turn in order; NotReady if that can't be asked."""
+        answer = await self._ask(
+            "POST", f"/session/{conversation}/abort", timeout_s, {"directory": directory}
+        )
+        if answer.status_code != 200:
+            raise NotReady(f"OpenCode refuses to abort a turn: it answers {answer.status_code}.")
+
+    async def fetch(
+        self, path: str, query: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Any:
+        """The JSON at a path, waiting for it as long as it takes if no time is given."""
+        answer = await self._ask("GET", path, timeout_s, query)
+        if answer.status_code != 200:
+            raise NotReady(f"OpenCode answers {answer.status_code} to GET {path}.")
         try:
-            return await self.client.request(method, url, auth=auth, timeout=timeout_s)
-        except httpx.TimeoutException as error:
-            raise NotReady("It does not answer in time.") from error
-        except httpx.HTTPError as error:
-            raise NotReady("Nothing answers on its port.") from error
+            return answer.json()
+        except ValueError as error:
+            raise NotReady(f"OpenCode answers GET {path} with something else than JSON.") from error
+
+    @asynccontextmanager
+    async def streamed(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The pieces of an event stream, for as long as it lasts; NotReady when it breaks."""
+        headers = {"accept-encoding": "identity"}
+        with _told_as_not_ready():
+            async with self.client.stream(
+                "GET", self._url(path), auth=self._auth, headers=headers, timeout=_NO_HURRY
+            ) as answer:
+                kind = answer.headers.get("content-type", "")
+                if answer.status_code != 200 or not kind.startswith("text/event-stream"):
+                    raise NotReady(f"OpenCode has no event stream at {path}.")
+                yield answer.aiter_raw()
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        timeout_s: float | None,
+        query: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        timeout = _NO_HURRY if timeout_s is None else httpx.Timeout(timeout_s)
+        with _told_as_not_ready():
+            return await self.client.request(
+                method, self._url(path), auth=self._auth, timeout=timeout, params=query
+            )
+
+    def _url(self, path: str) -> str:
+        return f"http://{self.address.host}:{self.address.port}{path}"
+
+    @property
+    def _auth(self) -> tuple[str, str]:
+        return (USERNAME, self.password)
+
+
+@contextmanager
+def _told_as_not_ready() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise NotReady("It does not answer in time.") from error
+    except httpx.HTTPError as error:
+        raise NotReady("Nothing answers on its port.") from error
 
 
 def client() -> Client:
     """For questions to containers: no connection is kept, because addresses are used again."""
     return Client(limits=httpx.Limits(max_keepalive_connections=0), trust_env=False)
+
+
+def stream_client() -> Client:
+    """For event streams, of which hundreds stay open: a pool looks through all its connections at
+    each request, so that probes are better off in another one. No number of them is too many."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return Client(limits=limits, trust_env=False)
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""Following one OpenCode server, so that it is known whether anything runs in it.
+
+One subscription to all its events; what was missed while there was none is read from its lists,
+and only of directories that it has loaded itself: an instance, once loaded, is never freed. What
+follows from being idle is not known here.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import anyio
+
+from orchestrator.activity import Activity
+from orchestrator.events import Lines, member, read, text
+from orchestrator.server import NotReady, Server
+from orchestrator.work import Seen
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 2.0
+_STEADY_S = 10.0
+_MOST_CONVERSATIONS = "500"
+
+
+class Watch:
+    """One server's, from its boot to its end.
+
+    `booted` is a wall-clock time between its boot and the first request that it was given: what
+    changed before is known not to be loaded. `server` should have a `stream_client`. `changed` is
+    called when the phrases change or `sees` does, and must not wait.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        booted: datetime,
+        now: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self.activity = Activity(now())
+        self.sees = False
+        """Whether `activity` is up to date: nobody should be called idle by what was long ago."""
+        self._server = server
+        self._booted_ms = int(booted.timestamp() * 1000)
+        self._now = now
+        self._changed = changed
+        self._told: tuple[bool, list[str]] = (False, [])
+
+    async def follow(self) -> None:
+        """Keep `activity` up to date until cancelled, whatever becomes of the server. A frozen one
+        is waited for: to find what hangs is somebody else's."""
+        pause = _FIRST_PAUSE_S
+        while True:
+            began = self._now()
+            try:
+                await self._listen()
+            except NotReady as reason:
+                logger.debug("a watch lost its server why=%s", reason.why)
+            finally:
+                self.sees = False
+            self._tell()
+            steady = self._now() - began >= _STEADY_S
+            pause = _FIRST_PAUSE_S if steady else min(2 * pause, _LONGEST_PAUSE_S)
+            await anyio.sleep(pause)
+
+    async def _listen(self) -> None:
+        lines = Lines()
+        async with self._server.streamed("/global/event") as pieces:
+            async for piece in pieces:
+                for line in lines.fed(piece):
+                    await self._take(line)
+                self._tell()
+
+    async def _take(self, line: bytes) -> None:
+        event = read(line)
+        if event is None:
+            return
+        self.activity.happened(event, self._now())
+        if event.type == "server.connected":
+            # Now, not before: what happens from here on waits in the stream.
+            await self._seed()
+            self.sees = True
+
+    def _tell(self) -> None:
+        telling = (self.sees, self.activity.busy(self._now(), math.inf))
+        if telling != self._told:
+            self._told = telling
+            self._changed()
+
+    async def _seed(self) -> None:
+        own = text(await self._server.fetch("/path"), "directory")
+        loaded = {own} | self.activity.work.directories()
+        for conversation in await self._conversations():
+            loaded.add(text(conversation, "directory"))
+            if parent := text(conversation, "parentID"):
+                self.activity.work.related(text(conversation, "id"), parent)
+        for directory in sorted(loaded - {""}):
+            seen = await self._look(directory)
+            self.activity.seeded(seen, self._now())
+
+    async def _conversations(self) -> list[Any]:
+        """Those that changed since the boot: only these had their directories loaded."""
+        query = {"start": str(self._booted_ms), "limit": _MOST_CONVERSATIONS}
+        return _list(await self._server.fetch("/experimental/session", query))
+
+    async def _look(self, directory: str) -> Seen:
+        query = {"directory": directory}
+
+        async def asked(path: str) -> Any:
+            return await self._server.fetch(path, query)
+
+        return Seen(
+            directory,
+            status=member({"is": await asked("/session/status")}, "is"),
+            permissions=_list(await asked("/permission")),
+            questions=_list(await asked("/question")),
+            terminals=_list(await asked("/pty")),
+        )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,187 @@
+"""What is in progress in one OpenCode server: turns, what waits for a person, terminals.
+
+A table from the kind of an event to what it changes; what it does not name changes nothing. It
+knows no time but what it is given, and does not know what counts as busy.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.events import Event, member, text
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A conversation at work; `heard` is when its last event came."""
+
+    directory: str
+    heard: float
+    retries: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question or permission that waits for a person since `since`."""
+
+    kind: str
+    conversation: str
+    directory: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """`cursor` is how much it had printed when it was last looked at."""
+
+    directory: str
+    cursor: int | None = None
+    printed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a directory's own lists say, as OpenCode answers them: missed events in one picture."""
+
+    directory: str
+    status: Mapping[str, Any]
+    permissions: Iterable[Any]
+    questions: Iterable[Any]
+    terminals: Iterable[Any]
+
+
+class Work:
+    """One server's; every method takes things as OpenCode sends them, and none of them raises."""
+
+    def __init__(self) -> None:
+        self.turns: dict[str, Turn] = {}
+        self.asks: dict[str, Ask] = {}
+        self.terminals: dict[str, Terminal] = {}
+        self.begun: set[str] = set()
+        """The conversations that were at work since: what was said of an earlier turn of theirs is
+        out of date."""
+        self._parents: dict[str, str] = {}
+
+    def happened(self, event: Event, now: float) -> None:
+        if note := _NOTES.get(event.type):
+            note(self, event, now)
+        if turn := self.turns.get(event.conversation):
+            self.turns[event.conversation] = replace(turn, heard=now)
+
+    def seeded(self, seen: Seen, now: float) -> None:
+        """Replace all that is known of a directory by what it says itself."""
+        asks_before, terminals_before = self.asks, self.terminals
+        self.forget(seen.directory)
+        for conversation, status in seen.status.items():
+            self._status(conversation, seen.directory, status, now)
+        for kind, asks in (("permission", seen.permissions), ("question", seen.questions)):
+            for ask in asks:
+                # The list keeps for ever what an aborted turn had asked.
+                if text(ask, "sessionID") in self.turns:
+                    known = asks_before.get(text(ask, "id"))
+                    self._asked(kind, ask, seen.directory, known.since if known else now)
+        for info in seen.terminals:
+            self._terminal(info, seen.directory, terminals_before)
+
+    def related(self, conversation: str, parent: str) -> None:
+        """A sub-agent's conversation belongs to the one that waits for it."""
+        if conversation and parent:
+            self._parents[conversation] = parent
+
+    def asking(self) -> set[str]:
+        """The conversations that wait for a person, and those that wait for these."""
+        asking: set[str] = set()
+        for ask in self.asks.values():
+            conversation: str | None = ask.conversation
+            while conversation is not None and conversation not in asking:
+                asking.add(conversation)
+                conversation = self._parents.get(conversation)
+        return asking
+
+    def directories(self) -> set[str]:
+        """Those in which something is in progress, which are loaded therefore."""
+        places = {turn.directory for turn in self.turns.values()}
+        places |= {ask.directory for ask in self.asks.values()}
+        return places | {terminal.directory for terminal in self.terminals.values()}
+
+    def forget(self, directory: str) -> None:
+        self.turns = {k: turn for k, turn in self.turns.items() if turn.directory != directory}
+        self.asks = {k: ask for k, ask in self.asks.items() if ask.directory != directory}
+        self.terminals = {k: t for k, t in self.terminals.items() if t.directory != directory}
+
+    def _status(self, conversation: str, directory: str, status: Any, now: float) -> None:
+        kind = text(status, "type")
+        if kind == "idle":
+            self._over(conversation)
+        elif kind in ("busy", "retry"):
+            self.turns[conversation] = Turn(directory, now, kind == "retry")
+            self.begun.add(conversation)
+
+    def _over(self, conversation: str) -> None:
+        """Its turn has ended, and with it what it asked: an abort announces no answer."""
+        self.turns.pop(conversation, None)
+        self.asks = {k: ask for k, ask in self.asks.items() if ask.conversation != conversation}
+
+    def _asked(self, kind: str, ask: Any, directory: str, since: float) -> None:
+        if key := text(ask, "id"):
+            self.asks[key] = Ask(kind, text(ask, "sessionID"), directory, since)
+
+    def _terminal(self, info: Any, directory: str, before: Mapping[str, Terminal]) -> None:
+        if not (key := text(info, "id")):
+            return
+        if text(info, "status") == "running":
+            self.terminals[key] = before.get(key) or Terminal(directory)
+        else:
+            self.terminals.pop(key, None)
+
+    def _note_status(self, event: Event, now: float) -> None:
+        status = member(event.properties, "status")
+        self._status(event.conversation, event.directory, status, now)
+
+    def _note_parent(self, event: Event, now: float) -> None:
+        self.related(event.conversation, text(member(event.properties, "info"), "parentID"))
+
+    def _note_end(self, event: Event, now: float) -> None:
+        self._over(event.conversation)
+
+    def _note_permission(self, event: Event, now: float) -> None:
+        self._asked("permission", event.properties, event.directory, now)
+
+    def _note_question(self, event: Event, now: float) -> None:
+        self._asked("question", event.properties, event.directory, now)
+
+    def _note_answer(self, event: Event, now: float) -> None:
+        self.asks.pop(text(event.properties, "requestID"), None)
+
+    def _note_terminal(self, event: Event, now: float) -> None:
+        self._terminal(member(event.properties, "info"), event.directory, self.terminals)
+
+    def _note_closed(self, event: Event, now: float) -> None:
+        self.terminals.pop(text(event.properties, "id"), None)
+
+    def _note_disposed(self, event: Event, now: float) -> None:
+        self.forget(text(event.properties, "directory") or event.directory)
+
+    def _note_all_disposed(self, event: Event, now: float) -> None:
+        for directory in self.directories():
+            self.forget(directory)
+
+
+_NOTES: Mapping[str, Callable[[Work, Event, float], None]] = {
+    "session.status": Work._note_status,
+    "session.created": Work._note_parent,
+    "session.updated": Work._note_parent,
+    "session.idle": Work._note_end,
+    "session.deleted": Work._note_end,
+    "permission.asked": Work._note_permission,
+    "permission.replied": Work._note_answer,
+    "question.asked": Work._note_question,
+    "question.replied": Work._note_answer,
+    "question.rejected": Work._note_answer,
+    "pty.created": Work._note_terminal,
+    "pty.updated": Work._note_terminal,
+    "pty.exited": Work._note_closed,
+    "pty.deleted": Work._note_closed,
+    "server.instance.disposed": Work._note_disposed,
+    "global.disposed": Work._note_all_disposed,
+}
