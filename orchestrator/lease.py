@@ -84,8 +84,9 @@ class Lease:
     async def take(self) -> bool:
         """Take the lease if it may be taken, and say whether it is held now. To be asked again and
         again: only a look that was long enough ago can tell that a holder is silent."""
-        asked, first, self._looked = self._now(), not self._looked, True
+        asked = self._now()
         seen = await self._row.read()
+        first, self._looked = not self._looked, True
         if seen is None:
             mine = self._tenure(0)
             return await self._row.write_first(mine) and self._took(mine, asked)

@@ -67,8 +67,9 @@ class LeaseRow:
 
     async def replace(self, before: Tenure, after: Tenure) -> bool:
         """Take the lease if it still stands as it was seen; False if it does not."""
+        row = sa.update(_LEASES).where(_LEASES.c.name == _NAME)
         unchanged = (_LEASES.c.holder == before.holder) & (_LEASES.c.beat == before.beat)
-        return await self._change(sa.update(_LEASES).where(unchanged).values(asdict(after)))
+        return await self._change(row.where(unchanged).values(asdict(after)))
 
     async def renew(self, holder: str) -> bool:
         """Count the beat up; False if somebody else holds it."""
