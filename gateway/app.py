@@ -23,12 +23,13 @@ from gateway.accounts import Accounts
 from gateway.changes import Changes, unheard
 from gateway.conversations import Conversations
 from gateway.credentials import Cookies
-from gateway.directory import Directory, basic
+from gateway.directory import Directory
 from gateway.front import Front
 from gateway.metrics import Metrics, rendered
 from gateway.orchestrator_client import OrchestratorClient
 from gateway.orders import Orders
 from gateway.parts import Parts, parts
+from gateway.places import basic
 from gateway.removals import Removals
 from gateway.roster import Roster
 from gateway.routing import Place, Upstream

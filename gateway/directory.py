@@ -6,16 +6,15 @@ orchestrator is away, what is known stays known. It knows no request and makes n
 
 import asyncio
 import logging
-from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, ItemsView, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.orchestrator_client import OrchestratorClient, View
+from gateway.places import is_only_looked_for, place_of
 from gateway.routing import Place, State, Upstream
 from gateway.wire.tasks import Tasks
-from gateway.wire.upstream import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +31,8 @@ _NOT_ITS_OWN = (
 
 
 class Directory:
-    """`order` makes the orchestrator's order for a session; `changed` is told of every change,
-    `gone` of every session whose container and volume were deleted."""
+    """`order` makes the orchestrator's order for a session; `changed` is told of every change, as
+    is who watches; `gone` is told of every session whose container and volume were deleted."""
 
     def __init__(
         self,
@@ -46,15 +45,24 @@ class Directory:
         self.client = client
         self._tasks = tasks
         self._order = order
-        self._changed = changed
+        self._changed = [changed]
         self._gone = gone
         self._places: dict[str, Place] = {}
+        self._living: dict[str, Upstream] = {}
         self._starts: dict[str, asyncio.Future[Place]] = {}
         self._retried: set[str] = set()
         self.connected = False
 
     def place(self, session_id: str) -> Place:
         return self._places.get(session_id, _UNKNOWN)
+
+    def living(self) -> ItemsView[str, Upstream]:
+        """Return the sessions whose containers live, with where their connections go."""
+        return self._living.items()
+
+    def watch(self, changed: Callable[[str, Place], None]) -> None:
+        """Tell of every change from now on."""
+        self._changed.append(changed)
 
     def is_due(self, session_id: str) -> bool:
         """Whether a failed container's next automatic start may be tried now."""
@@ -118,9 +126,8 @@ class Directory:
             await asyncio.sleep(_RECONNECT_S)
 
     def close(self) -> None:
-        for place in self._places.values():
-            if place.upstream is not None:
-                place.upstream.pool.close()
+        for upstream in self._living.values():
+            upstream.pool.close()
 
     def _start(self, session_id: str, *, force: bool) -> asyncio.Future[Place]:
         running = self._starts.get(session_id)
@@ -133,7 +140,8 @@ class Directory:
         future.add_done_callback(lambda f: None if f.cancelled() else f.exception())
         self._starts[session_id] = future
         before = self.place(session_id)
-        self._places[session_id] = self._about_to_start(session_id, before)
+        if before.state is not State.FROZEN:
+            self._put(session_id, self._about_to_start(session_id, before))
         self._tasks.start(self._run_start(session_id, future, before, force), f"start {session_id}")
         return future
 
@@ -145,6 +153,7 @@ class Directory:
             phase="queued",
             since=datetime.now(tz=UTC),
             generation=before.generation,
+            kept=before.kept,
             retried=session_id in self._retried,
         )
 
@@ -155,7 +164,7 @@ class Directory:
             order = await self._order(session_id)
             self._take(await self.client.ensure({**order, "force": force}))
         except GatewayError as error:
-            if error.code in _NOT_ITS_OWN:
+            if error.code in _NOT_ITS_OWN or before.kept is not None:
                 self._put_back(session_id, before)
             self._settle(session_id, future, error)
         except BaseException:
@@ -184,7 +193,7 @@ class Directory:
         """Nothing was begun after all; whatever the orchestrator told meanwhile stays."""
         place = self.place(session_id)
         if place.phase == "queued" and place.generation == before.generation:
-            self._places[session_id] = before
+            self._put(session_id, before)
 
     def _note_failure(self, session_id: str, error: GatewayError) -> None:
         """Know of a failed start at once; what the orchestrator tells of it may come later."""
@@ -194,9 +203,9 @@ class Directory:
         known = self.place(session_id)
         wait = error.data.get("retry_after_s")
         told = known.state is State.FAILED and wait is not None
-        if told or known.upstream is not None or error.code in _NOT_ITS_OWN:
+        if told or known.living is not None or error.code in _NOT_ITS_OWN:
             return
-        self._places[session_id] = Place(
+        failed = Place(
             state=State.FAILED,
             why=error.message,
             problem=error.code,
@@ -204,6 +213,7 @@ class Directory:
             retry_at=None if wait is None else asyncio.get_running_loop().time() + wait,
             retry_after_s=wait,
         )
+        self._put(session_id, failed)
 
     async def _verify_quietly(self, session_id: str) -> None:
         try:
@@ -231,68 +241,34 @@ class Directory:
         """Put a view in the place of what was known, unless it is older."""
         session_id: str = view["session_id"]
         known = self.place(session_id)
-        if view["generation"] < known.generation or _is_looked_for(view, known):
+        if view["generation"] < known.generation or is_only_looked_for(view, known):
             return
-        place = self._place_of(view, known)
-        self._places[session_id] = place
+        retried = session_id in self._retried
+        now = asyncio.get_running_loop().time()
+        place = place_of(view, known, now=now, retried=retried)
         if place.upstream is not None:
             self._retried.discard(session_id)
-        if known.upstream is not None and known.upstream is not place.upstream:
-            known.upstream.pool.close()
+        self._put(session_id, place)
         if place != known:
-            self._changed(session_id, place)
+            for told in self._changed:
+                told(session_id, place)
 
-    def _place_of(self, view: View, known: Place) -> Place:
-        wait = view.get("retry_after_s")
-        now = asyncio.get_running_loop().time()
-        return Place(
-            state=State(view["state"]),
-            why=view["why"],
-            problem=view.get("problem"),
-            phase=view.get("phase"),
-            since=datetime.fromisoformat(view["since"]) if view.get("since") else None,
-            generation=view["generation"],
-            upstream=_upstream(view, known),
-            retry_at=None if wait is None else now + wait,
-            retry_after_s=wait,
-            workspace=view.get("workspace"),
-            retried=view["session_id"] in self._retried,
-        )
+    def _put(self, session_id: str, place: Place) -> None:
+        """Know this place from now on; what another container had open is closed."""
+        self._places[session_id] = place
+        before, living = self._living.get(session_id), place.living
+        if before is not None and before is not living:
+            del self._living[session_id]
+            before.pool.close()
+        if living is not None:
+            self._living[session_id] = living
 
     def _forget(self, session_id: str) -> None:
         self._retried.discard(session_id)
-        place = self._places.pop(session_id, None)
-        if place is not None and place.upstream is not None:
-            place.upstream.pool.close()
-
-
-def _is_looked_for(view: View, known: Place) -> bool:
-    """Whether a restarted orchestrator only looks for what we know to be ready.
-
-    A start has a new generation; the same one `starting` again means that nothing was started, and
-    the streams that go on meanwhile must not be cut.
-    """
-    same = view["generation"] == known.generation
-    return known.upstream is not None and same and view["state"] == State.STARTING
-
-
-def _upstream(view: View, known: Place) -> Upstream | None:
-    """Return the view's upstream: the one already known, with its pool, for the same container."""
-    address, credential = view.get("address"), view.get("credential")
-    if view["state"] != State.READY or address is None or credential is None:
-        return None
-    authorization = basic(credential["username"], credential["password"])
-    old = known.upstream
-    same = old is not None and known.generation == view["generation"]
-    if old is not None and same and (old.host, old.port) == (address["host"], address["port"]):
-        return old
-    name = view["container"]
-    pool = Pool(name, address["host"], address["port"])
-    return Upstream(name, address["host"], address["port"], authorization, pool)
-
-
-def basic(username: str, password: str) -> bytes:
-    return b"Basic " + b64encode(f"{username}:{password}".encode())
+        self._places.pop(session_id, None)
+        upstream = self._living.pop(session_id, None)
+        if upstream is not None:
+            upstream.pool.close()
 
 
 def _gone_again(place: Place) -> GatewayError:

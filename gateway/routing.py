@@ -4,13 +4,14 @@ Synchronous, without I/O or time. It does not know how bytes are moved, how a co
 or what any answer looks like; it names the route and the reason.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
 from gateway import opencode
 from gateway.credentials import Caller
+from gateway.use import Use
 from gateway.wire.upstream import Pool
 
 
@@ -20,6 +21,7 @@ class State(StrEnum):
     NEW = "new"
     STARTING = "starting"
     READY = "ready"
+    FROZEN = "frozen"
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -31,11 +33,16 @@ _GIVES_WAY = frozenset(
         "container_failed",
         "container_unavailable",
         "engine_unavailable",
+        "no_room",
         "orchestrator_failed",
         "orchestrator_unavailable",
+        "standby",
+        "start_queued",
         "start_timeout",
     }
 )
+# Somebody's to mend: told each time, even while the next automatic start has to wait.
+_TOLD = frozenset(("crash_loop", "too_many_containers"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +54,25 @@ class Upstream:
     port: int
     authorization: bytes
     pool: Pool
+    use: Use = field(default_factory=Use, compare=False)
+
+
+class Interruption(NamedTuple):
+    """A turn that a killed container left unfinished: an OpenCode event as JSON, and its folder."""
+
+    directory: str
+    payload: str
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a session lives. `upstream` is there exactly while the state is ready.
 
-    `workspace` is the folder OpenCode works in, known while it is ready; `retry_at` is when a
-    failed container may be tried again, in seconds of the monotonic clock; `problem` is the code of
-    the failure that `why` tells, where there is one.
+    `kept` is the one to which nothing new goes and whose connections stay open all the same: while
+    it is frozen, and while it finishes before a stop. `workspace` is the folder OpenCode works in
+    and `version` its own, known while it lives; `retry_at` is when a failed container may be tried
+    again, in seconds of the monotonic clock; `problem` is the code of the failure that `why` tells,
+    where there is one.
     """
 
     state: State
@@ -64,11 +81,19 @@ class Place:
     since: datetime | None = None
     generation: int = 0
     upstream: Upstream | None = None
+    kept: Upstream | None = None
     retry_at: float | None = None
     retry_after_s: float | None = None
     workspace: str | None = None
     retried: bool = False
     problem: str | None = None
+    version: str | None = None
+    interrupted: tuple[Interruption, ...] = ()
+
+    @property
+    def living(self) -> Upstream | None:
+        """The upstream whose connections are open, whether new requests go there or not."""
+        return self.upstream or self.kept
 
     @property
     def did_not_start(self) -> bool:
@@ -106,6 +131,13 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class SayHealthy:
+    """A health poll of a frozen container: it is well, and a poll is no reason to wake it."""
+
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ShowStart:
     """A browser's page load: show how the start goes instead of a blank tab."""
 
@@ -122,7 +154,7 @@ class Refuse:
     code: str
 
 
-Route = ToSession | ToShared | Hold | ShowStart | ToPage | Refuse
+Route = ToSession | ToShared | Hold | SayHealthy | ShowStart | ToPage | Refuse
 
 
 def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_agent: bool) -> Route:
@@ -137,12 +169,15 @@ def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_ag
         return ToSession(place.upstream)
     if place.state is State.REMOVING:
         return Refuse("session_removing")
-    if place.did_not_start and shared:
-        return fallback(ask, "container_failed", shared=shared)
+    if place.state is State.FROZEN:
+        # Woken in 30 ms, which a page load waits for as well.
+        return SayHealthy(place.version) if _is_health_poll(ask) else Hold()
+    if place.did_not_start and shared and place.problem not in _TOLD:
+        return fallback(ask, _reason(place), shared=shared)
     # The page that shows a start asks on by cookie or Basic, which a query's token does not give.
     if ask.navigation and caller.via != "query":
         return ShowStart()
-    return Hold(briefly=ask.method == b"GET" and ask.path in opencode.HEALTH)
+    return Hold(briefly=_is_health_poll(ask))
 
 
 def gives_way(code: str) -> bool:
@@ -162,6 +197,15 @@ def fallback(ask: Ask, reason: str, *, shared: bool) -> Route:
     if not opencode.allowed_on_shared(ask.method, ask.path):
         return Refuse("not_on_shared")
     return ToShared(reason)
+
+
+def _is_health_poll(ask: Ask) -> bool:
+    return ask.method == b"GET" and ask.path in opencode.HEALTH
+
+
+def _reason(place: Place) -> str:
+    problem = place.problem
+    return problem if problem is not None and gives_way(problem) else "container_failed"
 
 
 def _to_its_conversation(ask: Ask, *, shared: bool) -> Route:

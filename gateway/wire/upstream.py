@@ -35,7 +35,7 @@ class Receiver(Protocol):
 
 
 class UpstreamConnection(asyncio.Protocol):
-    __slots__ = ("_parting", "_receiver", "idle_since", "pool", "transport", "used")
+    __slots__ = ("_parting", "idle_since", "pool", "receiver", "transport", "used")
 
     transport: asyncio.Transport
 
@@ -44,32 +44,32 @@ class UpstreamConnection(asyncio.Protocol):
         self.used = False
         self.idle_since = 0.0
         self._parting = False
-        self._receiver: Receiver | None = None
+        self.receiver: Receiver | None = None
 
     def serve(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+        self.receiver = receiver
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._receiver is not None:
-            self._receiver.upstream_bytes(data)
+        if self.receiver is not None:
+            self.receiver.upstream_bytes(data)
         elif not self._parting:
             # Nobody asked: it would be read as the answer to the next request (RFC 9112 §6.3).
             self.abort()
 
     def eof_received(self) -> bool:
-        if self._receiver is None:
+        if self.receiver is None:
             return False
-        self._receiver.upstream_ended()
+        self.receiver.upstream_ended()
         return self.transport.can_write_eof()  # TLS knows no half-close
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.lost(self)
-        if self._receiver is not None and isinstance(exc, ConnectionError):
-            self._hear_out(self._receiver)
-        receiver, self._receiver = self._receiver, None
+        if self.receiver is not None and isinstance(exc, ConnectionError):
+            self._hear_out(self.receiver)
+        receiver, self.receiver = self.receiver, None
         if receiver is not None:
             receiver.upstream_lost()
 
@@ -87,27 +87,27 @@ class UpstreamConnection(asyncio.Protocol):
                 receiver.upstream_bytes(said)
 
     def pause_writing(self) -> None:
-        if self._receiver is not None:
-            self._receiver.upstream_writable(False)
+        if self.receiver is not None:
+            self.receiver.upstream_writable(False)
 
     def resume_writing(self) -> None:
-        if self._receiver is not None:
-            self._receiver.upstream_writable(True)
+        if self.receiver is not None:
+            self.receiver.upstream_writable(True)
 
     def give_back(self) -> None:
         """Offer the connection to the next exchange; its last one was read to its end."""
-        self._receiver = None
+        self.receiver = None
         self.used = True
         self.pool.returned(self)
 
     def close(self) -> None:
         """End it after what was written; nobody is told any more."""
-        self._receiver = None
+        self.receiver = None
         self.transport.close()
 
     def part(self, last: bytes) -> None:
         """Say a last thing, end our side and read on for a moment, so that it arrives."""
-        self._receiver = None
+        self.receiver = None
         self._parting = True
         self.transport.write(last)
         if self.transport.can_write_eof():
@@ -116,7 +116,7 @@ class UpstreamConnection(asyncio.Protocol):
         asyncio.get_running_loop().call_later(_PART_S, self.transport.abort)
 
     def abort(self) -> None:
-        self._receiver = None
+        self.receiver = None
         self.transport.abort()
 
 
@@ -130,7 +130,7 @@ class Pool:
         self._tls = tls
         self._idle: list[UpstreamConnection] = []
         self._open: set[UpstreamConnection] = set()
-        self._closed = False
+        self.closed = False
 
     def take(self) -> UpstreamConnection | None:
         """Return an idle connection, the one used last first, or None."""
@@ -144,19 +144,23 @@ class Pool:
 
     async def connect(self) -> UpstreamConnection:
         """Open a connection; `OSError` (`TimeoutError` included) where there is no way."""
-        if self._closed:
+        if self.closed:
             raise ConnectionRefusedError(f"{self.name} is gone")
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_CONNECT_S):
             _, connection = await loop.create_connection(
                 lambda: UpstreamConnection(self), self._host, self._port, ssl=self._tls or None
             )
-        if self._closed or connection.transport.is_closing():
+        if self.closed or connection.transport.is_closing():
             connection.abort()
             raise ConnectionAbortedError(f"{self.name} went while it was being connected to")
         # Not when it is made: uvloop does not tell of the loss of one whose making was cancelled.
         self._open.add(connection)
         return connection
+
+    def receivers(self) -> list[Receiver]:
+        """Return what the connections in use are busy with."""
+        return [c.receiver for c in self._open if c.receiver is not None]
 
     def lost(self, connection: UpstreamConnection) -> None:
         self._open.discard(connection)
@@ -166,7 +170,7 @@ class Pool:
     def returned(self, connection: UpstreamConnection) -> None:
         transport = connection.transport
         if (
-            self._closed
+            self.closed
             or len(self._idle) >= _MOST_IDLE
             or transport.is_closing()
             or transport.get_write_buffer_size()  # its answer came before it had read the request
@@ -179,6 +183,6 @@ class Pool:
 
     def close(self) -> None:
         """End every connection, those in use as well: their exchanges see the upstream go."""
-        self._closed = True
+        self.closed = True
         for connection in list(self._open):
             connection.transport.abort()

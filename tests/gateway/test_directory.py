@@ -10,12 +10,12 @@ import pytest
 from gateway.directory import Directory
 from gateway.errors import GatewayError
 from gateway.orchestrator_client import OrchestratorClient, View
-from gateway.routing import Place, State
+from gateway.routing import Interruption, Place, State, Upstream
 from gateway.wire.tasks import Tasks
 
 
 def view(state: str = "ready", generation: int = 1, port: int = 4096, **more: Any) -> View:
-    ready = state == "ready"
+    living = state in ("ready", "frozen", "stopping")
     return {
         "session_id": "s1",
         "container": "agent_s1",
@@ -24,8 +24,8 @@ def view(state: str = "ready", generation: int = 1, port: int = 4096, **more: An
         "phase": None,
         "why": "Because.",
         "since": "2026-01-02T03:04:05Z",
-        "address": {"host": "127.0.0.1", "port": port} if ready else None,
-        "credential": {"username": "opencode", "password": "pw"} if ready else None,
+        "address": {"host": "127.0.0.1", "port": port} if living else None,
+        "credential": {"username": "opencode", "password": "pw"} if living else None,
         "retry_after_s": None,
         **more,
     }
@@ -52,6 +52,11 @@ class FakeOrchestrator(OrchestratorClient):
     async def events(self) -> AsyncIterator[tuple[str, View]]:
         while True:
             yield await self.stream.get()
+
+
+def is_open(upstream: Upstream | None) -> bool:
+    assert upstream is not None
+    return not upstream.pool.closed
 
 
 class Fixture:
@@ -126,6 +131,110 @@ async def test_next_generation_at_the_same_address_gets_a_pool_of_its_own() -> N
         assert after.pool is not before.pool
         with pytest.raises(ConnectionRefusedError):
             await before.pool.connect()
+
+
+@pytest.mark.parametrize("state", ["frozen", "stopping"])
+async def test_nothing_new_goes_where_open_connections_are_kept(state: str) -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+        before = fixture.directory.place("s1").upstream
+        await fixture.hear("session", view(state))
+
+        place = fixture.directory.place("s1")
+        assert place.upstream is None
+        assert place.kept is before
+        assert is_open(before)
+        assert dict(fixture.directory.living()) == {"s1": before}
+
+
+@pytest.mark.parametrize(
+    "end", [view("stopped"), view("failed"), view("starting", 2), view("removing"), view("new")]
+)
+@pytest.mark.parametrize("state", ["frozen", "stopping"])
+async def test_what_was_kept_is_closed_once_the_server_is_gone(state: str, end: View) -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view(state))
+        before = fixture.directory.place("s1").kept
+        await fixture.hear("session", end)
+
+        assert not is_open(before)
+        assert not fixture.directory.living()
+
+
+async def test_waking_gives_back_the_very_same_upstream() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view())
+        before = fixture.directory.place("s1").upstream
+        await fixture.hear("session", view("frozen"))
+        fixture.orchestrator.answers.put_nowait(view())
+
+        assert (await fixture.directory.ensure("s1")).upstream is before
+        assert is_open(before)
+
+
+async def test_frozen_session_is_frozen_until_it_is_awake() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view("frozen"))
+
+        fixture.directory.start_soon("s1")
+
+        assert fixture.directory.place("s1").state is State.FROZEN
+
+
+@pytest.mark.parametrize("state", ["frozen", "stopping"])
+@pytest.mark.parametrize("code", ["orchestrator_unavailable", "engine_unavailable", "no_room"])
+async def test_failed_wake_cuts_nothing(state: str, code: str) -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view(state))
+        before = fixture.directory.place("s1")
+        fixture.orchestrator.answers.put_nowait(GatewayError(code, "Not now."))
+
+        with suppress(GatewayError):
+            await fixture.directory.ensure("s1")
+
+        assert fixture.directory.place("s1") == before
+        assert is_open(before.kept)
+
+
+async def test_start_after_a_drain_closes_what_was_drained() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view("stopping"))
+        before = fixture.directory.place("s1").kept
+        fixture.directory.start_soon("s1")
+        assert is_open(before)
+        await fixture.hear("session", view("starting", generation=2))
+
+        assert not is_open(before)
+
+
+async def test_orchestrator_that_looks_around_cuts_no_frozen_session() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view("frozen"))
+        before = fixture.directory.place("s1")
+        fixture.orchestrator.stream.put_nowait(("session", view("starting", phase="checking")))
+        await fixture.hear("session", view("frozen", why="It was found."))
+
+        assert fixture.directory.place("s1").kept is before.kept
+        assert is_open(before.kept)
+
+
+async def test_who_watches_is_told_as_well() -> None:
+    async with following() as fixture:
+        watched: list[State] = []
+        fixture.directory.watch(lambda _, place: watched.append(place.state))
+        await fixture.hear("session", view("frozen"))
+
+        assert watched == [State.FROZEN]
+
+
+async def test_interrupted_turns_and_version_are_known() -> None:
+    async with following() as fixture:
+        told = {"directory": "/workspace", "payload": {"type": "session.error"}}
+        await fixture.hear("session", view(version="1.18.33", interrupted=[told]))
+
+        place = fixture.directory.place("s1")
+        assert place.version == "1.18.33"
+        assert place.interrupted == (Interruption("/workspace", '{"type":"session.error"}'),)
 
 
 async def test_late_view_of_an_older_generation_is_ignored() -> None:
@@ -247,7 +356,7 @@ async def test_start_that_nobody_asked_for_again_is_known_as_a_retry(
         assert fixture.directory.place("s1").did_not_start is retried
 
 
-@pytest.mark.parametrize("strange", [view("frozen"), {"session_id": "s1"}, {}])
+@pytest.mark.parametrize("strange", [view("melted"), {"session_id": "s1"}, {}])
 async def test_event_that_is_not_understood_ends_nothing(strange: View) -> None:
     async with following() as fixture:
         await fixture.hear("session", view())

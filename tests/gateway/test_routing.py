@@ -9,6 +9,7 @@ from gateway.routing import (
     Place,
     Refuse,
     Route,
+    SayHealthy,
     ShowStart,
     State,
     ToPage,
@@ -16,6 +17,7 @@ from gateway.routing import (
     ToShared,
     Upstream,
     fallback,
+    gives_way,
     route,
 )
 from gateway.wire.upstream import Pool
@@ -50,6 +52,7 @@ FALLS_BACK: dict[str, Route] = {
     "bound": UNAVAILABLE, "bound page": UNAVAILABLE, "terminal": NOT_SHARED,
     "settings": NOT_SHARED,
 }  # fmt: skip
+SLEEPS: dict[str, Route] = {**dict.fromkeys(ASKS, HELD), "health": SayHealthy("1.18.33")}
 ALL_TO_CONTAINER: dict[str, Route] = dict.fromkeys(ASKS, CONTAINER)
 REMOVING: dict[str, Route] = dict.fromkeys(ASKS, Refuse("session_removing"))
 TABLE: dict[tuple[State, bool], dict[str, Route]] = {
@@ -59,6 +62,8 @@ TABLE: dict[tuple[State, bool], dict[str, Route]] = {
     (State.STARTING, False): WAITS,
     (State.READY, True): ALL_TO_CONTAINER,
     (State.READY, False): ALL_TO_CONTAINER,
+    (State.FROZEN, True): SLEEPS,
+    (State.FROZEN, False): SLEEPS,
     (State.STOPPING, True): WAITS,
     (State.STOPPING, False): WAITS,
     (State.STOPPED, True): WAITS,
@@ -73,7 +78,9 @@ ROWS = [(*key, kind, expected) for key, row in TABLE.items() for kind, expected 
 
 def place(state: State) -> Place:
     wait = 5.0 if state is State.FAILED else None
-    return Place(state, upstream=UPSTREAM if state is State.READY else None, retry_after_s=wait)
+    upstream = UPSTREAM if state is State.READY else None
+    kept = UPSTREAM if state in (State.FROZEN, State.STOPPING) else None
+    return Place(state, upstream=upstream, kept=kept, retry_after_s=wait, version="1.18.33")
 
 
 def decide(
@@ -108,6 +115,22 @@ def test_nobody_waits_for_what_is_only_tried_again(kind: str) -> None:
 
     assert decide(ASKS[kind], SOMEBODY, retried) == FALLS_BACK[kind]
     assert decide(ASKS[kind], SOMEBODY, retried, shared=False) == WAITS[kind]
+
+
+@pytest.mark.parametrize("code", ["no_room", "start_queued", "standby"])
+def test_where_there_is_no_room_the_shared_service_may_serve(code: str) -> None:
+    full = Place(State.FAILED, retry_after_s=5.0, problem=code)
+
+    assert gives_way(code)
+    assert decide(ASKS["call"], SOMEBODY, full) == ToShared(code)
+
+
+@pytest.mark.parametrize("code", ["too_many_containers", "crash_loop"])
+def test_what_somebody_must_mend_is_told_and_never_covered_up(code: str) -> None:
+    failed = Place(State.FAILED, retry_after_s=5.0, problem=code)
+
+    assert not gives_way(code)
+    assert decide(ASKS["call"], SOMEBODY, failed) == HELD
 
 
 @pytest.mark.parametrize("state", State)

@@ -25,7 +25,7 @@ from gateway.api import exception_handlers
 from gateway.changes import Changes
 from gateway.conversations import Conversations
 from gateway.credentials import Caller
-from gateway.directory import basic
+from gateway.places import basic
 from gateway.errors import GatewayError
 from gateway.metrics import Metrics
 from gateway.parts import Parts
