@@ -122,7 +122,8 @@ def _may_stop(container: Running) -> bool:
         return True  # it is on its way out: its room is worth waiting for
     if container.busy or container.kept_awake:
         return False
-    return container.state is (State.READY if container.user_id is None else State.FROZEN)
+    spare = container.state is State.READY and container.user_id is None
+    return spare or container.state is State.FROZEN
 
 
 def _how_missed(container: Running) -> tuple[bool, bool, float]:
@@ -135,8 +136,11 @@ def _how_missed(container: Running) -> tuple[bool, bool, float]:
 
 
 def _why_stop(shortage: _Shortage) -> str:
-    whose = "everybody's containers" if shortage.user_id is None else "its user's containers"
-    return f"It was stopped to make room among {whose}, as the one frozen for longest."
+    another = "another session" if shortage.user_id is None else "another of your sessions"
+    return (
+        f"It was stopped to make room for {another}, as it had been frozen for longest. "
+        "It is started again when it is needed."
+    )
 
 
 def _shortages(
