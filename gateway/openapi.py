@@ -23,7 +23,9 @@ def document() -> _Json:
             "version": VERSION,
             "description": (
                 "The gateway's own API. Every other path is OpenCode's, served by the session's "
-                "own container. Errors have OpenCode's shape; `data.code` tells them apart."
+                "own container. Errors have OpenCode's shape; `data.code` tells them apart: "
+                "429 is a limit of the caller's own, 503 is everybody's, and `Retry-After` says "
+                "when to come back."
             ),
         },
         "paths": _paths(),
@@ -115,7 +117,17 @@ def _session_paths() -> _Json:
         },
         "/api/sessions/{session_id}/stop": {
             "parameters": one,
-            "post": _operation("Stop its container", "token", {202: "Session"}),
+            "post": {
+                **_operation("Stop its container", "token", {202: "Session"}),
+                "description": (
+                    "A turn that runs is waited for; meanwhile the phase is `stopping`. "
+                    "The answer does not wait for the end."
+                ),
+            },
+        },
+        "/api/sessions/{session_id}/keep-awake": {
+            "parameters": one,
+            "post": _operation("Keep its container awake", "token", {200: "Session"}, "AwakeWish"),
         },
         "/api/sessions/{session_id}/chat": {
             "parameters": one,

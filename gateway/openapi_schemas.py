@@ -35,6 +35,7 @@ def _or_null(schema: _Json) -> _Json:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+_TIMINGS = ("queue_s", "create_s", "boot_s", "ready_s")
 _ID: _Json = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _STRING: _Json = {"type": "string"}
 _TIME: _Json = {"type": "string", "format": "date-time"}
@@ -70,14 +71,37 @@ _SESSION: _Json = {
     "base_url": {**_STRING, "description": "Where to point any OpenCode client."},
     "created_at": _TIME,
     "since": {**_TIME, "description": "How long it has been in this state."},
-    "phase": {"type": "string", "enum": ["queued", "creating", "booting", "checking"]},
+    "next": {
+        **_or_null(_ref("Next")),
+        "description": "What happens by itself if nothing else does.",
+    },
+    "idle_since": {**_or_null(_TIME), "description": "Since when nothing has run in it."},
+    "busy": {
+        "type": "array",
+        "items": _STRING,
+        "description": "What keeps it from being frozen or stopped, in words.",
+    },
+    "awake_until": {**_or_null(_TIME), "description": "Until when it is kept awake."},
+    "queue": {
+        **_or_null(_ref("Queue")),
+        "description": "Its place among those that wait for a start.",
+    },
+    "timings": _ref("Timings"),
+    "memory_bytes": {**_or_null({"type": "integer"}), "description": "What it uses now."},
+    "phase": {
+        "type": "string",
+        "enum": ["queued", "creating", "booting", "checking", "stopping", "removing"],
+        "description": "How far a start has come, or that an end is under way.",
+    },
+    "problem": {"type": "string", "description": "The code of the failure that `why` tells."},
     "open_path": {
         "type": "string",
         "description": "Where OpenCode's web UI shows the workspace, while it is ready.",
     },
     "retry_after_s": {"type": "number", "description": "When it may start again by itself."},
 }
-_ALWAYS = [name for name in _SESSION if name not in ("open_path", "phase", "retry_after_s")]
+_SOMETIMES = ("open_path", "phase", "problem", "retry_after_s")
+_ALWAYS = [name for name in _SESSION if name not in _SOMETIMES]
 
 SCHEMAS: dict[str, _Json] = {
     "Error": _object(
@@ -118,6 +142,27 @@ SCHEMAS: dict[str, _Json] = {
         [],
         agent_id={**_or_null(_ID), "description": "Needed if you have several agents."},
         title=_or_null(_text(200)),
+    ),
+    "Next": _object(
+        ["action", "at", "in_s"],
+        action={"type": "string", "enum": ["freeze", "stop", "remove", "start"]},
+        at=_TIME,
+        in_s={"type": "number"},
+    ),
+    "Queue": _object(["place", "of"], place={"type": "integer"}, of={"type": "integer"}),
+    "Timings": {
+        **_object(_TIMINGS, **{name: _or_null({"type": "number"}) for name in _TIMINGS}),
+        "description": (
+            "Of its last start: waiting for its turn, making the container, starting OpenCode, "
+            "and the whole of it."
+        ),
+    },
+    "AwakeWish": _closed(
+        ["for_s"],
+        for_s={
+            "anyOf": [{"type": "number", "minimum": 60, "maximum": 86_400}, {"const": 0}],
+            "description": "How long from now; 0 ends it.",
+        },
     ),
     "Session": _object(_ALWAYS, **_SESSION),
     "NewSession": _object(

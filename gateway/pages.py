@@ -4,7 +4,6 @@ A page carries no data that its script can ask the API for, so there is one sour
 starting page alone is complete without a script. Nothing here changes anything.
 """
 
-import asyncio
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,9 +18,9 @@ from starlette.routing import BaseRoute, Route
 from gateway.api.logins import follow_link
 from gateway.credentials import Caller
 from gateway.errors import GatewayError
+from gateway.lives import shown
 from gateway.parts import caller, parts
 from gateway.rendering import asset, page
-from gateway.sessions import to_json
 
 _HOME = "/gateway/"
 
@@ -41,6 +40,30 @@ _STEPS = (
     ("booting", "Starting OpenCode"),
     ("checking", "Checking that it answers"),
 )
+# What the starting page says and offers, by the problem that it tells; "" is any other. Steps are
+# shown where it failed at one of them.
+_STARTING = {
+    "headline": "Starting your session",
+    "again": "Try again",
+    "sessions": "Sessions",
+    "steps": True,
+}
+_PROBLEMS = {
+    "": {**_STARTING, "headline": "Your session did not start"},
+    "crash_loop": {
+        **_STARTING,
+        "headline": "Your session keeps breaking down",
+        "again": "Start again",
+        "steps": False,
+    },
+    "no_room": {**_STARTING, "headline": "There is no room at the moment", "steps": False},
+    "too_many_containers": {
+        **_STARTING,
+        "headline": "As many sessions run as you may have",
+        "sessions": "Stop another session",
+        "steps": False,
+    },
+}
 
 
 async def sign_in(request: Request) -> Response:
@@ -84,8 +107,7 @@ async def starting(request: Request) -> Response:
     session = parts(request).roster.session(asking.session_id)
     if session is None:
         return RedirectResponse(_HOME, 303)
-    place = parts(request).directory.place(session.id)
-    view = to_json(session, place, _HOME, asyncio.get_running_loop().time())
+    view = await shown(parts(request), session)
     context = {**_frame(request, asking, "starting"), **_progress(view)}
     wait_s = str(context["refresh_s"])
     return page("starting.html", context, status=503, headers={"Retry-After": wait_s})
@@ -110,9 +132,12 @@ def _progress(view: dict[str, Any]) -> dict[str, Any]:
     state, retry_after_s = view["state"], view.get("retry_after_s")
     since = datetime.fromisoformat(view["since"])
     elapsed_s = (datetime.now(tz=UTC) - since).total_seconds() if state == "starting" else 0.0
+    problem = _PROBLEMS.get(view.get("problem", ""), _PROBLEMS[""])
     return {
         "view": view,
         "failed": state == "failed",
+        "words": problem if state == "failed" else _STARTING,
+        "all_words": {"starting": _STARTING, "problems": _PROBLEMS},
         "steps": list(steps(state, view.get("phase"))),
         "elapsed_s": round(max(0.0, elapsed_s), 1),
         "retry_after_s": retry_after_s,

@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway import fields
+from gateway import fields, prospects
 from gateway.accounts import hash_token, is_id, new_id, new_token
 from gateway.errors import GatewayError
+from gateway.prospects import View
 from gateway.roster import Session
-from gateway.routing import Place, State
 from gateway.store import Agent, Store
 from gateway.times import rfc3339
 
 _LONGEST_TITLE = 200
 # Nobody outside waits for these two: to them the container is simply not running any more.
-_SHOWN = {State.STOPPING: State.STOPPED, State.REMOVING: State.STOPPED}
+_SHOWN = {"stopping": "stopped", "removing": "stopped"}
+_LIFE = ("next", "idle_since", "awake_until", "queue", "memory_bytes")
+_TIMINGS = ("queue_s", "create_s", "boot_s", "ready_s")
 
 
 async def create_session(
@@ -47,25 +49,36 @@ async def owned_session(store: Store, user_id: str, session_id: str) -> Session:
     return session
 
 
-def to_json(session: Session, place: Place, base_url: str, now: float) -> dict[str, Any]:
-    """A session as its owner may see it; `now` is of the clock that `place.retry_at` is of."""
+def to_json(
+    session: Session, view: View, base_url: str, now: datetime, *, fresh: bool
+) -> dict[str, Any]:
+    """A session as its owner may see it; `view` has the shape of the orchestrator's answers."""
+    state = view["state"]
+    since = view.get("since")
     shown: dict[str, Any] = {
         "id": session.id,
         "agent_id": session.agent_id,
         "title": session.title,
-        "state": str(_SHOWN.get(place.state, place.state)),
-        "why": place.why,
+        "state": _SHOWN.get(state, state),
+        "why": prospects.why(view, now, fresh=fresh),
         "container": f"agent_{session.id}",
         "base_url": base_url,
         "created_at": rfc3339(session.created_at),
-        "since": rfc3339(place.since or session.created_at),
+        "since": rfc3339(datetime.fromisoformat(since) if since else session.created_at),
+        **{name: view.get(name) for name in _LIFE},
+        "busy": list(view.get("busy") or ()),
+        "timings": {name: (view.get("timings") or {}).get(name) for name in _TIMINGS},
     }
-    if place.workspace is not None:
-        shown["open_path"] = open_path(place.workspace)
-    if place.phase is not None:
-        shown["phase"] = place.phase
-    if place.retry_at is not None:
-        shown["retry_after_s"] = round(max(0.0, place.retry_at - now), 1)
+    # Not so much a phase of a start as of an end; the state alone would call it over.
+    phase = state if state in _SHOWN else view.get("phase")
+    if view.get("workspace") is not None:
+        shown["open_path"] = open_path(view["workspace"])
+    if phase is not None:
+        shown["phase"] = phase
+    if view.get("problem") is not None:
+        shown["problem"] = view["problem"]
+    if view.get("retry_after_s") is not None:
+        shown["retry_after_s"] = round(view["retry_after_s"], 1)
     return shown
 
 

@@ -29,4 +29,5 @@ routes: list[BaseRoute] = [
     Route("/api/sessions/{session_id}/activate", sessions.activate, methods=["POST"]),
     Route("/api/sessions/{session_id}/start", sessions.start, methods=["POST"]),
     Route("/api/sessions/{session_id}/stop", sessions.stop, methods=["POST"]),
+    Route("/api/sessions/{session_id}/keep-awake", sessions.keep_awake, methods=["POST"]),
 ]

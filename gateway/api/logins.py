@@ -7,8 +7,8 @@ from gateway import fields, logins
 from gateway.api import callers
 from gateway.api.answers import answer, done
 from gateway.api.bodies import read_nothing, read_object
-from gateway.api.sessions import shown
 from gateway.errors import GatewayError
+from gateway.lives import shown
 from gateway.parts import Parts, caller, parts
 from gateway.roster import Login
 
@@ -55,7 +55,7 @@ async def me(request: Request) -> Response:
     return answer(
         {
             "user": {"id": user.id, "username": user.username, "role": user.role},
-            "session": shown(request, session) if session and mine else None,
+            "session": await shown(parts(request), session) if session and mine else None,
         }
     )
 

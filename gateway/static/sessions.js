@@ -6,7 +6,7 @@ const STATES = {
   new: ["New", "quiet"],
   starting: ["Starting", "moving"],
   ready: ["Ready", "ready"],
-  frozen: ["Asleep", "asleep"],
+  frozen: ["Frozen", "asleep"],
   stopping: ["Stopping", "moving"],
   stopped: ["Stopped", "quiet"],
   failed: ["Failed", "failed"],
@@ -14,7 +14,7 @@ const STATES = {
 };
 const MOVING = new Set(["starting", "stopping", "removing"]);
 const MOVING_EVERY_MS = 1000;
-const SETTLED_EVERY_MS = 10_000;
+const SETTLED_EVERY_MS = 5000;
 
 const cards = new Map();
 const agentNames = new Map();
@@ -44,6 +44,7 @@ function add(session) {
   for (const button of element.querySelectorAll("button")) {
     button.setAttribute("aria-describedby", parts.title.id);
   }
+  parts.awake_for.setAttribute("aria-describedby", parts.title.id);
   element.addEventListener("click", (event) => {
     const button = event.target.closest("[data-action]");
     if (button) ACTIONS[button.dataset.action](card, button);
@@ -58,31 +59,65 @@ function remove(id, card) {
 }
 
 function update(card, session) {
-  const [label, tone] = STATES[session.state] ?? [session.state, "quiet"];
+  const state = standing(session);
+  const [label, tone] = STATES[state] ?? [state, "quiet"];
   const { element, parts } = card;
-  if (card.session && card.session.state !== session.state) {
+  if (card.session && standing(card.session) !== state) {
     card.underway = null;
     announce(`${name(session)}: ${label}. ${session.why ?? ""}`);
   }
   card.session = session;
+  card.told = performance.now();
   setText(parts.title, name(session));
   setText(parts.state, card.underway ?? label);
   parts.state.dataset.tone = card.underway ? "moving" : tone;
   setText(parts.agent, agentNames.get(session.agent_id) ?? "");
   setText(parts.since, session.since ? `${label} ${ago(session.since)}` : "");
-  setText(parts.why, session.why ?? "");
-  const may = allowed(session.state);
-  for (const action of ["start", "stop", "delete", "open"]) {
+  setText(parts.memory, session.memory_bytes ? megabytes(session.memory_bytes) : "");
+  showWhy(card);
+  const may = allowed(state, session);
+  for (const action of ["start", "stop", "delete", "open", "rest"]) {
     element.querySelector(`[data-action=${action}]`).hidden = !may.has(action);
   }
+  parts.awake.hidden = !may.has("keep");
 }
+
+/** Show why with the time that is left by now, in place of the one that was left when it came. */
+function showWhy({ session, parts, told }) {
+  const next = session.next;
+  const left = next ? Math.max(0, next.in_s - (performance.now() - told) / 1000) : 0;
+  const why = session.why ?? "";
+  setText(parts.why, next ? why.replace(inWords(next.in_s), inWords(left)) : why);
+}
+
+/** The same words as those of the gateway's `in_words`. */
+const inWords = (seconds) => (seconds >= 0.5 ? `in ${span(seconds)}` : "in a moment");
+
+function span(seconds) {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.round(whole / 60);
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes >= 48 * 60) return `${Math.round(minutes / (24 * 60))} days`;
+  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+  return rest ? `${hours} h ${rest} min` : `${hours} h`;
+}
+
+const megabytes = (bytes) => `${Math.round(bytes / 1e6)} MB`;
+
+/** Its state, or the way out of it that it is on: to the API what is being stopped is stopped. */
+const standing = ({ state, phase }) => (["stopping", "removing"].includes(phase) ? phase : state);
 
 const name = (session) => session.title || "Untitled session";
 
-function allowed(state) {
+function allowed(state, session) {
   if (state === "removing") return new Set();
-  const running = state === "starting" || state === "ready" || state === "frozen";
-  return new Set(["open", "delete", running ? "stop" : "start"]);
+  if (state === "stopping") return new Set(["open", "delete"]);
+  const serves = state === "ready" || state === "frozen";
+  const may = new Set(["open", "delete", serves || state === "starting" ? "stop" : "start"]);
+  if (session.awake_until) may.add("rest");
+  else if (serves && (session.next || session.busy.length)) may.add("keep");
+  return may;
 }
 
 function ago(since) {
@@ -109,6 +144,8 @@ const ACTIONS = {
   open: (card, button) => attempt(button, () => activateAndOpen(card.session.id)),
   start: (card, button) => change(card, button, "Starting …", "POST", "/start"),
   stop: (card, button) => change(card, button, "Stopping …", "POST", "/stop"),
+  keep: (card, button) => keepAwake(card, button, Number(card.parts.awake_for.value)),
+  rest: (card, button) => keepAwake(card, button, 0),
   copy: (card, button) => copy(button, card.parts.command),
   delete: async (card, button) => {
     const yes = await confirmed(
@@ -131,6 +168,14 @@ async function change(card, button, underway, method, what = "") {
   card.underway = null;
   await refresh();
 }
+
+const keepAwake = (card, button, forS) =>
+  attempt(button, async () => {
+    update(card, await ask("POST", `${path(card)}/keep-awake`, { for_s: forS }));
+    announce(`${name(card.session)}: ${card.session.why}`);
+    // The button that was pressed has given way to its counterpart.
+    card.element.querySelector(`[data-action=${forS ? "rest" : "keep"}]`).focus();
+  });
 
 const create = byId("create");
 create.addEventListener("submit", (event) => {
@@ -178,12 +223,15 @@ async function refresh() {
   try {
     const { sessions } = await ask("GET", "/api/sessions");
     show(sessions);
-    if (sessions.some((session) => MOVING.has(session.state))) wait = MOVING_EVERY_MS;
+    if (sessions.some(moves)) wait = MOVING_EVERY_MS;
   } finally {
     clearTimeout(timer);
     timer = setTimeout(keepUp, wait);
   }
 }
+
+const moves = (session) =>
+  MOVING.has(standing(session)) || (session.next && session.next.in_s < SETTLED_EVERY_MS / 1000);
 
 const keepUp = () => refresh().catch(() => undefined);
 
@@ -196,6 +244,9 @@ async function showAgents() {
   }
 }
 
+setInterval(() => {
+  if (!document.hidden) cards.forEach(showWhy);
+}, 1000);
 document.addEventListener("visibilitychange", () => document.hidden || keepUp());
 attempt(create.querySelector("button"), async () => {
   await showAgents();

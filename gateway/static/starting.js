@@ -3,14 +3,22 @@
 import { ask, attempt, byId } from "./gateway.js";
 
 const PHASES = ["queued", "creating", "booting", "checking"];
+// A container of the pool is ready at once; one that boots takes its seconds.
 const FOLLOW_EVERY_MS = 400;
+const FOLLOW_CLOSELY_MS = 100;
+const CLOSELY_FOR_MS = 1500;
+const REVIVE_AFTER_MS = 3000;
+const SERVES = new Set(["ready", "frozen"]);
+const COMING = new Set(["starting", "failed"]);
 
 const page = byId("starting");
+const words = JSON.parse(page.dataset.words);
 const session = page.dataset.session;
 let state = page.dataset.state;
 let phase = page.dataset.phase;
 let startedAt = performance.now() - Number(page.dataset.elapsed) * 1000;
 let retryAt = retryTime(Number(page.dataset.retryAfter || "NaN"));
+let restingSince = null;
 
 function retryTime(retryAfter) {
   return Number.isFinite(retryAfter) ? performance.now() + retryAfter * 1000 : null;
@@ -18,7 +26,7 @@ function retryTime(retryAfter) {
 
 async function follow() {
   if (!document.hidden) await look();
-  setTimeout(follow, FOLLOW_EVERY_MS);
+  setTimeout(follow, performance.now() < CLOSELY_FOR_MS ? FOLLOW_CLOSELY_MS : FOLLOW_EVERY_MS);
 }
 
 async function look() {
@@ -29,8 +37,9 @@ async function look() {
     // A gateway that restarts is back in a moment; the figures go on meanwhile.
     return;
   }
-  if (view.state === "ready") return openSession(view);
+  if (SERVES.has(view.state)) return openSession(view);
   if (view.state !== state) enter(view);
+  revive(view);
   phase = view.phase ?? phase;
   show(view);
 }
@@ -39,6 +48,14 @@ function enter(view) {
   if (view.state === "starting") startedAt = performance.now();
   if (view.state === "failed") retryAt = retryTime(view.retry_after_s ?? NaN);
   state = view.state;
+}
+
+/** A start that came to nothing, as while the orchestrator is away, is begun by asking again. */
+function revive(view) {
+  restingSince = COMING.has(view.state) ? null : (restingSince ?? performance.now());
+  if (restingSince !== null && performance.now() - restingSince > REVIVE_AFTER_MS) {
+    location.reload();
+  }
 }
 
 function openSession(view) {
@@ -51,7 +68,11 @@ function openSession(view) {
 
 function show(view) {
   const failed = state === "failed";
-  setText("headline", failed ? "Your session did not start" : "Starting your session");
+  const said = failed ? (words.problems[view.problem] ?? words.problems[""]) : words.starting;
+  setText("headline", said.headline);
+  setText("again", said.again);
+  setText("to-sessions", said.sessions);
+  byId("steps").hidden = !said.steps;
   setText("why", view.why ?? "");
   byId("failed-actions").hidden = !failed;
   const at = Math.max(0, PHASES.indexOf(phase));
@@ -59,8 +80,8 @@ function show(view) {
     const standing = index < at ? "done" : index > at ? "todo" : failed ? "failed" : "current";
     const step = page.querySelector(`li[data-phase=${name}]`);
     step.dataset.standing = standing;
-    const said = step.querySelector("[data-part=standing]");
-    if (said.textContent !== standing) said.textContent = standing;
+    const told = step.querySelector("[data-part=standing]");
+    if (told.textContent !== standing) told.textContent = standing;
   });
 }
 

@@ -4,13 +4,23 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from gateway.errors import GatewayError
 from gateway.routing import Place, State
-from tests.support.gateway_api import PASSWORD, Browser, Gateway, agent, gateway, refusal, session
+from tests.support.gateway_api import (
+    PASSWORD,
+    Browser,
+    Gateway,
+    agent,
+    gateway,
+    refusal,
+    session,
+    view,
+)
 
 
 @pytest.fixture
@@ -51,7 +61,14 @@ async def test_a_session_takes_the_one_agent_there_is(alice: Browser) -> None:
         "agent_id": one["id"],
         "title": "",
         "state": "new",
-        "why": "Nothing has asked for it yet.",
+        "why": "Nothing has asked for it yet. The first request starts it.",
+        "next": None,
+        "idle_since": None,
+        "busy": [],
+        "awake_until": None,
+        "queue": None,
+        "timings": {"queue_s": None, "create_s": None, "boot_s": None, "ready_s": None},
+        "memory_bytes": None,
         "container": f"agent_{made['id']}",
         "base_url": "http://code.test:8000",
     }
@@ -153,26 +170,34 @@ PLACES = [
         Place(State.STARTING, "It boots.", phase="booting"),
         {"state": "starting", "phase": "booting"},
     ),
-    (Place(State.READY, "It answers."), {"state": "ready"}),
-    (Place(State.STOPPING, "It is being stopped."), {"state": "stopped"}),
-    (Place(State.STOPPED, "It was stopped."), {"state": "stopped"}),
-    (Place(State.FAILED, "Its image is missing."), {"state": "failed"}),
-    (Place(State.REMOVING, "It is being deleted."), {"state": "stopped"}),
+    (Place(State.READY, "It answers."), {"state": "ready", "phase": None}),
+    (
+        Place(State.STOPPING, "It is being stopped."),
+        {"state": "stopped", "phase": "stopping"},
+    ),
+    (Place(State.STOPPED, "It was stopped."), {"state": "stopped", "phase": None}),
+    (
+        Place(State.FAILED, "Its image is missing.", problem="container_failed"),
+        {"state": "failed", "problem": "container_failed"},
+    ),
+    (
+        Place(State.REMOVING, "It is being deleted."),
+        {"state": "stopped", "phase": "removing"},
+    ),
 ]
 
 
 @pytest.mark.parametrize(("place", "shown"), PLACES)
 async def test_the_state_is_one_of_the_contracts_with_why_in_words(
-    served: Gateway, alice: Browser, place: Place, shown: dict[str, str]
+    served: Gateway, alice: Browser, place: Place, shown: dict[str, str | None]
 ) -> None:
     made = await session(alice)
     served.directory.places[made["id"]] = place
 
     seen = (await alice.get(f"/api/sessions/{made['id']}")).json()
 
-    assert {name: seen[name] for name in shown} == shown
-    assert seen["why"] == place.why
-    assert ("phase" in seen) == (place.phase is not None)
+    assert {name: seen.get(name) for name in shown} == shown
+    assert seen["why"].startswith(place.why)
     assert (await alice.get("/api/sessions")).json() == {"sessions": [seen]}
 
 
@@ -267,12 +292,139 @@ async def test_nobody_is_let_in_while_the_container_is_being_deleted(
     assert seen == [None]
 
 
+LIFE: dict[str, Any] = {
+    "next": {"action": "freeze", "at": "2026-11-22T14:06:00Z", "in_s": 240.0},
+    "idle_since": "2026-11-22T14:02:00Z",
+    "awake_until": None,
+    "queue": None,
+    "memory_bytes": 240_000_000,
+    "busy": [],
+    "timings": {"queue_s": 0.0, "create_s": 0.3, "boot_s": 2.6, "ready_s": 3.0},
+}
+
+
+async def test_what_comes_next_is_asked_of_the_orchestrator(
+    served: Gateway, alice: Browser
+) -> None:
+    made, other = await session(alice), await session(alice)
+    served.directory.client.views = {made["id"]: view(made["id"], **LIFE)}
+
+    seen = (await alice.get(f"/api/sessions/{made['id']}")).json()
+    listed = (await alice.get("/api/sessions")).json()["sessions"]
+
+    assert {name: seen[name] for name in LIFE} == LIFE
+    assert seen["state"] == "ready"
+    assert "It freezes in 4 min; nothing has run since 14:02 UTC" in seen["why"]
+    assert {each["id"]: each["state"] for each in listed} == {
+        made["id"]: "ready",
+        other["id"]: "new",
+    }
+
+
+@pytest.mark.parametrize("away", ["refuses", "is silent"])
+async def test_without_the_orchestrator_the_answer_is_what_is_known_and_says_so(
+    served: Gateway, alice: Browser, away: str
+) -> None:
+    made = await session(alice)
+    served.directory.places[made["id"]] = Place(State.READY, "OpenCode answers.")
+    orchestrator = served.directory.client
+    if away == "refuses":
+        orchestrator.failing = GatewayError("orchestrator_unavailable", "It does not answer.")
+    else:
+        orchestrator.silent = anyio.Event()
+
+    with anyio.fail_after(3):
+        seen = (await alice.get(f"/api/sessions/{made['id']}")).json()
+
+    assert (seen["state"], seen["next"]) == ("ready", None)
+    assert "The orchestrator does not answer" in seen["why"]
+
+
+async def test_a_start_that_was_just_begun_is_shown_before_the_orchestrator_tells_of_it(
+    served: Gateway, alice: Browser
+) -> None:
+    made = await session(alice)
+    served.directory.client.views = {made["id"]: view(made["id"], "stopped")}
+    begun = Place(State.STARTING, "It is being started.", phase="queued", generation=1)
+    served.directory.places[made["id"]] = begun
+
+    assert (await alice.get(f"/api/sessions/{made['id']}")).json()["state"] == "starting"
+
+    served.directory.client.views = {made["id"]: view(made["id"], "failed", generation=2)}
+    assert (await alice.get(f"/api/sessions/{made['id']}")).json()["state"] == "failed"
+
+
+async def test_a_start_that_was_refused_tells_the_refusal(served: Gateway, alice: Browser) -> None:
+    made = await session(alice)
+    served.directory.client.views = {made["id"]: view(made["id"], "stopped")}
+    served.directory.places[made["id"]] = Place(
+        State.FAILED, "You may run 3 sessions.", problem="too_many_containers", generation=1
+    )
+
+    seen = (await alice.get(f"/api/sessions/{made['id']}")).json()
+
+    assert (seen["state"], seen["problem"]) == ("failed", "too_many_containers")
+    assert seen["why"] == "You may run 3 sessions."
+
+
+async def test_a_stop_that_waits_for_a_turn_is_answered_soon(
+    served: Gateway, alice: Browser
+) -> None:
+    made = await session(alice)
+    served.directory.stopping = anyio.Event()
+
+    with anyio.fail_after(3):
+        answer = await alice.post(f"/api/sessions/{made['id']}/stop")
+
+    assert (answer.status_code, answer.json()["phase"]) == (202, "stopping")
+    assert answer.json()["why"] == "A turn may end first."
+
+
+async def test_a_session_is_kept_awake_for_a_stated_time(served: Gateway, alice: Browser) -> None:
+    made = await session(alice)
+    served.directory.client.views = {made["id"]: view(made["id"])}
+    path = f"/api/sessions/{made['id']}/keep-awake"
+
+    kept = await alice.post(path, json={"for_s": 3600})
+    ended = await alice.post(path, json={"for_s": 0})
+
+    assert (kept.status_code, ended.status_code) == (200, 200)
+    assert "Kept awake until " in kept.json()["why"]
+    assert (kept.json()["id"], ended.json()["awake_until"]) == (made["id"], None)
+    assert served.directory.client.kept == [(made["id"], 3600), (made["id"], 0)]
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{}, {"for_s": None}, {"for_s": 59}, {"for_s": 86_401}, {"for_s": -1}, {"for_s": "1h"}],
+)
+async def test_a_time_that_is_none_keeps_nothing_awake(
+    served: Gateway, alice: Browser, wish: dict[str, object]
+) -> None:
+    made = await session(alice)
+    served.directory.client.views = {made["id"]: view(made["id"])}
+
+    answer = await alice.post(f"/api/sessions/{made['id']}/keep-awake", json=wish)
+
+    assert refusal(answer) == (422, "invalid_request", "for_s")
+    assert served.directory.client.kept == []
+
+
+async def test_what_has_no_container_can_not_be_kept_awake(alice: Browser) -> None:
+    made = await session(alice)
+
+    answer = await alice.post(f"/api/sessions/{made['id']}/keep-awake", json={"for_s": 60})
+
+    assert refusal(answer) == (409, "container_stopped", None)
+
+
 ONE = [
     ("GET", ""),
     ("DELETE", ""),
     ("POST", "/activate"),
     ("POST", "/start"),
     ("POST", "/stop"),
+    ("POST", "/keep-awake"),
 ]
 
 

@@ -4,13 +4,14 @@ Callers come in as they do in life: by the cookie or the token they present, rea
 as the front's.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import httpx
 from anyio import to_thread
 from argon2 import PasswordHasher
@@ -42,6 +43,47 @@ Browser = httpx.AsyncClient  # noqa: TID251 - each has a cookie jar of its own
 
 
 @dataclass
+class FakeOrchestrator:
+    """Tells of the containers it was given, unless it is away; `silent` until somebody sets it."""
+
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kept: list[tuple[str, float]] = field(default_factory=list)
+    failing: GatewayError | None = None
+    silent: anyio.Event | None = None
+
+    async def show_many(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        await self._answers()
+        return [self.views[each] for each in ids if each in self.views]
+
+    async def keep(self, session_id: str, for_s: float) -> dict[str, Any]:
+        await self._answers()
+        if session_id not in self.views:
+            raise GatewayError("session_not_found", "There is no such session.")
+        self.kept.append((session_id, for_s))
+        until = datetime.now(tz=UTC) + timedelta(seconds=for_s)
+        self.views[session_id]["awake_until"] = until.isoformat() if for_s else None
+        return self.views[session_id]
+
+    async def _answers(self) -> None:
+        if self.failing is not None:
+            raise self.failing
+        if self.silent is not None:
+            await self.silent.wait()
+
+
+def view(session_id: str, state: str = "ready", **told: Any) -> dict[str, Any]:
+    """A container as the orchestrator tells of it."""
+    return {
+        "session_id": session_id,
+        "generation": 1,
+        "state": state,
+        "why": "OpenCode answers.",
+        "since": datetime.now(tz=UTC).isoformat(),
+        **told,
+    }
+
+
+@dataclass
 class FakeDirectory:
     """Honest about places: what is started is starting, what is removed is new again."""
 
@@ -49,6 +91,8 @@ class FakeDirectory:
     asked: list[tuple[str, str]] = field(default_factory=list)
     failing: GatewayError | None = None
     connected: bool = True
+    client: FakeOrchestrator = field(default_factory=FakeOrchestrator)
+    stopping: anyio.Event | None = None
 
     def place(self, session_id: str) -> Place:
         return self.places.get(session_id, Place(State.NEW))
@@ -59,6 +103,9 @@ class FakeDirectory:
 
     async def stop(self, session_id: str) -> None:
         self._ask("stop", session_id)
+        if self.stopping is not None:
+            self.places[session_id] = Place(State.STOPPING, why="A turn may end first.")
+            await self.stopping.wait()
         self.places[session_id] = Place(State.STOPPED, why="It was stopped.")
 
     async def remove(self, session_id: str) -> None:
