@@ -20,7 +20,7 @@ _DATA = b"data:"
 # No event that is read whole is larger; a diff may be, and its beginning is enough.
 _LONGEST_LINE = 1 << 20
 _READ_WHOLE = re.compile(
-    r"session\.(status|created|updated)|(permission|question)\..+|pty\..+"
+    r"session\.(status|idle|created|updated|deleted)|session\.next\.(step|tool|shell)\.\w+|(permission|question|pty)\..+"
     r"|server\.instance\.disposed|global\.disposed"
 )
 

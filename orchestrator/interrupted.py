@@ -4,13 +4,93 @@ OpenCode keeps such a message without an end for ever, and resumes nothing. Foun
 stored; no instance is loaded for it.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.server import Server
+from orchestrator.events import member, text
+from orchestrator.server import NotReady, Server
+
+WHY = "The container was killed while it worked on this. Ask again to go on."
+# Not OpenCode's MessageAbortedError: its clients show that as the person's own wish, without words.
+_ERROR = {"name": "UnknownError", "data": {"message": WHY}}
+# What was at work at the end was changed last; more than this many at once is nobody's day.
+_NEWEST = "30"
+_EACH_WITHIN_S = 10.0
+# A tool that OpenCode aborts says so in these words, by which its clients know one.
+_TOOL_ERROR = "Tool execution aborted"
+
+Told = dict[str, Any]
 
 
-async def interrupted(server: Server) -> list[dict[str, Any]]:
+async def find_interrupted(server: Server) -> list[Told]:
     """OpenCode's own events, each `{"directory", "payload"}`, that end for a client what was left
-    unfinished; empty if nothing was. Out of date for a conversation once it is in
-    `Activity.begun`."""
-    raise NotImplementedError
+    unfinished; empty if nothing was. To be asked right after the boot. What is told of a
+    conversation is out of date once it is in `Work.begun`. NotReady if nothing can be learnt."""
+    newest = await server.fetch("/experimental/session", {"limit": _NEWEST}, _EACH_WITHIN_S)
+    told: list[Told] = []
+    for conversation in newest if isinstance(newest, list) else []:
+        told += endings(conversation, await _last(server, text(conversation, "id")))
+    return told
+
+
+def conversation_of(told: Told) -> str:
+    """Whose ending this is."""
+    return text(member(told["payload"], "properties"), "sessionID")
+
+
+async def _last(server: Server, conversation: str) -> Any:
+    try:
+        messages = await server.fetch(
+            f"/session/{conversation}/message", {"limit": "1"}, _EACH_WITHIN_S
+        )
+    except NotReady:
+        return None  # one that can't be read must not hide the others
+    return messages[-1] if isinstance(messages, list) and messages else None
+
+
+def endings(conversation: Any, last: Any) -> list[Told]:
+    """The events that end this conversation's last message, if it has no end."""
+    info = member(last, "info")
+    time = member(info, "time")
+    if text(info, "role") != "assistant" or "completed" in time:
+        return []
+    parts = [part for part in last.get("parts") or [] if isinstance(part, dict)]
+    end = _last_sign(time, parts)
+    whose = {"sessionID": text(conversation, "id")}
+    ended = {**info, "time": {**time, "completed": end}, "error": _ERROR}
+    payloads = [
+        ("message.updated", {**whose, "info": ended}),
+        *(("message.part.updated", {**whose, **part}) for part in _stopped_tools(parts, end)),
+        ("session.error", {**whose, "error": _ERROR}),
+        ("session.status", {**whose, "status": {"type": "idle"}}),
+        ("session.idle", whose),
+    ]
+    number = text(info, "id").removeprefix("msg_")
+    return [
+        {
+            "directory": text(conversation, "directory"),
+            "payload": {"id": f"evt_{number}{count}", "type": kind, "properties": properties},
+        }
+        for count, (kind, properties) in enumerate(payloads)
+    ]
+
+
+def _stopped_tools(parts: list[dict[str, Any]], end: float) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        state = member(part, "state")
+        if part.get("type") == "tool" and text(state, "status") in ("pending", "running"):
+            start = member(state, "time").get("start", end)
+            metadata = {**member(state, "metadata"), "interrupted": True}
+            failed = {"status": "error", "error": _TOOL_ERROR, "metadata": metadata}
+            time = {"start": start, "end": end}
+            stopped = {"input": member(state, "input"), **failed, "time": time}
+            yield {"part": {**part, "state": stopped}, "time": end}
+
+
+def _last_sign(time: dict[str, Any], parts: list[dict[str, Any]]) -> float:
+    """When it was last seen at work, in milliseconds: when it was killed, nobody wrote down."""
+    signs = [time.get("created")]
+    for part in parts:
+        for times in (member(part, "time"), member(member(part, "state"), "time")):
+            signs += [times.get("start"), times.get("end")]
+    return max((sign for sign in signs if isinstance(sign, int | float)), default=0)

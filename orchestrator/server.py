@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -72,7 +73,7 @@ class Server:
     async def abort(self, conversation: str, directory: str, timeout_s: float) -> None:
         """End a conversation's turn in order; NotReady if that can't be asked."""
         answer = await self._ask(
-            "POST", f"/session/{conversation}/abort", timeout_s, {"directory": directory}
+            "POST", f"/session/{conversation}/abort", timeout_s, inside(directory)
         )
         if answer.status_code != 200:
             raise NotReady(f"OpenCode refuses to abort a turn: it answers {answer.status_code}.")
@@ -121,6 +122,11 @@ class Server:
     @property
     def _auth(self) -> tuple[str, str]:
         return (USERNAME, self.password)
+
+
+def inside(directory: str) -> dict[str, str]:
+    """The query that addresses a directory: OpenCode decodes its value once more than others do."""
+    return {"directory": quote(directory, safe="")}
 
 
 @contextmanager

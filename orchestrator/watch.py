@@ -15,7 +15,7 @@ import anyio
 
 from orchestrator.activity import Activity
 from orchestrator.events import Lines, member, read, text
-from orchestrator.server import NotReady, Server
+from orchestrator.server import NotReady, Server, inside
 from orchestrator.work import Seen
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Watch:
         self.activity = Activity(now())
         self.sees = False
         """Whether `activity` is up to date: nobody should be called idle by what was long ago."""
-        self._server = server
+        self.server = server
         self._booted_ms = int(booted.timestamp() * 1000)
         self._now = now
         self._changed = changed
@@ -69,7 +69,7 @@ class Watch:
 
     async def _listen(self) -> None:
         lines = Lines()
-        async with self._server.streamed("/global/event") as pieces:
+        async with self.server.streamed("/global/event") as pieces:
             async for piece in pieces:
                 for line in lines.fed(piece):
                     await self._take(line)
@@ -92,7 +92,7 @@ class Watch:
             self._changed()
 
     async def _seed(self) -> None:
-        own = text(await self._server.fetch("/path"), "directory")
+        own = text(await self.server.fetch("/path"), "directory")
         loaded = {own} | self.activity.work.directories()
         for conversation in await self._conversations():
             loaded.add(text(conversation, "directory"))
@@ -105,13 +105,13 @@ class Watch:
     async def _conversations(self) -> list[Any]:
         """Those that changed since the boot: only these had their directories loaded."""
         query = {"start": str(self._booted_ms), "limit": _MOST_CONVERSATIONS}
-        return _list(await self._server.fetch("/experimental/session", query))
+        return _list(await self.server.fetch("/experimental/session", query))
 
     async def _look(self, directory: str) -> Seen:
-        query = {"directory": directory}
+        query = inside(directory)
 
         async def asked(path: str) -> Any:
-            return await self._server.fetch(path, query)
+            return await self.server.fetch(path, query)
 
         return Seen(
             directory,

@@ -13,7 +13,8 @@ from orchestrator.events import Event, member, text
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A conversation at work; `heard` is when its last event came."""
+    """A conversation at work. `heard` is when its last event came; `retries` is true while OpenCode
+    waits to ask the model again."""
 
     directory: str
     heard: float
@@ -114,7 +115,11 @@ class Work:
         if kind == "idle":
             self._over(conversation)
         elif kind in ("busy", "retry"):
-            self.turns[conversation] = Turn(directory, now, kind == "retry")
+            self._begin(conversation, Turn(directory, now, retries=kind == "retry"))
+
+    def _begin(self, conversation: str, turn: Turn) -> None:
+        if conversation:
+            self.turns[conversation] = turn
             self.begun.add(conversation)
 
     def _over(self, conversation: str) -> None:
@@ -140,6 +145,9 @@ class Work:
 
     def _note_parent(self, event: Event, now: float) -> None:
         self.related(event.conversation, text(member(event.properties, "info"), "parentID"))
+
+    def _note_begin(self, event: Event, now: float) -> None:
+        self._begin(event.conversation, Turn(event.directory, now))
 
     def _note_end(self, event: Event, now: float) -> None:
         self._over(event.conversation)
@@ -173,11 +181,23 @@ _NOTES: Mapping[str, Callable[[Work, Event, float], None]] = {
     "session.updated": Work._note_parent,
     "session.idle": Work._note_end,
     "session.deleted": Work._note_end,
+    # OpenCode's second kind of conversation has no status: a step or a command of it is a turn.
+    "session.next.step.started": Work._note_begin,
+    "session.next.step.ended": Work._note_end,
+    "session.next.step.failed": Work._note_end,
+    "session.next.tool.called": Work._note_begin,
+    "session.next.shell.started": Work._note_begin,
+    "session.next.shell.ended": Work._note_end,
     "permission.asked": Work._note_permission,
     "permission.replied": Work._note_answer,
     "question.asked": Work._note_question,
     "question.replied": Work._note_answer,
     "question.rejected": Work._note_answer,
+    "permission.v2.asked": Work._note_permission,
+    "permission.v2.replied": Work._note_answer,
+    "question.v2.asked": Work._note_question,
+    "question.v2.replied": Work._note_answer,
+    "question.v2.rejected": Work._note_answer,
     "pty.created": Work._note_terminal,
     "pty.updated": Work._note_terminal,
     "pty.exited": Work._note_closed,

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import json
 from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from orchestrator.containers import Address
 
@@ -17,13 +19,31 @@ class Manner(StrEnum):
     MUTE = "accepts connections and never answers"
 
 
+WORKSPACE = "/workspace"
+NOTHING: dict[str, Any] = {
+    "/path": {"directory": WORKSPACE},
+    "/session/status": {},
+    "/permission": [],
+    "/question": [],
+    "/pty": [],
+    "/experimental/session": [],
+}
+
+
 class FakeOpenCode:
-    """One server with its own password, as a container has it."""
+    """One server with its own password, as a container has it.
+
+    `says` is what it answers at a path, or at "PATH in DIRECTORY"; `cursors` what its terminals
+    have printed. It has no way of knowing a directory that it was not asked about.
+    """
 
     def __init__(self, password: str) -> None:
         self.manner = Manner.HEALTHY
         self.asked: list[str] = []
         self.address = Address("127.0.0.1", 0)
+        self.says: dict[str, Any] = dict(NOTHING)
+        self.cursors: dict[str, int] = {}
+        self._streams: set[asyncio.Transport] = set()
         self._expected = "Basic " + base64.b64encode(f"opencode:{password}".encode()).decode()
         self._connections: set[asyncio.Transport] = set()
 
@@ -49,12 +69,32 @@ class FakeOpenCode:
 
     def closed(self, connection: asyncio.Transport) -> None:
         self._connections.discard(connection)
+        self._streams.discard(connection)
+
+    def tell(self, kind: str, directory: str = WORKSPACE, **properties: Any) -> None:
+        """Send an event to all who follow."""
+        payload = {"id": "evt_1", "type": kind, "properties": properties}
+        event = json.dumps({"directory": directory, "payload": payload}, separators=(",", ":"))
+        for stream in self._streams:
+            stream.write(f"data: {event}\n\n".encode())
+
+    def cut(self) -> None:
+        """End all event streams, as a failing network does."""
+        for stream in self._streams:
+            stream.abort()
 
     def answer(self, head: str, connection: asyncio.Transport) -> None:
         self.asked.append(head.partition(" HTTP")[0])
         if self.manner is Manner.MUTE:
             return
         status, kind, body = self._reply(head)
+        target = urlsplit(head.split(" ")[1])
+        if status == 200 and target.path == "/global/event":
+            self._follow(connection)
+            return
+        if status == 200 and target.path.endswith("/connect"):
+            self._connect(target.path.split("/")[2], connection)
+            return
         connection.write(
             f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n"
             f"connection: close\r\n\r\n{body}".encode()
@@ -69,7 +109,26 @@ class FakeOpenCode:
         if " /session/status " in head and self.manner is Manner.BROKEN:
             error = {"name": "ConfigJsonError", "data": {"path": "/workspace/opencode.json"}}
             return 400, "application/json", json.dumps(error)
-        return 200, "application/json", json.dumps({"healthy": True})
+        target = urlsplit(head.split(" ")[1])
+        if target.path.startswith("/pty/") and target.path.split("/")[2] not in self.cursors:
+            return 404, "application/json", "{}"
+        directory = unquote(parse_qs(target.query).get("directory", [""])[0])
+        healthy = {"healthy": True, "version": "1.18.33"}
+        says = self.says.get(target.path, healthy)
+        says = self.says.get(f"{target.path} in {directory}", says)
+        return 200, "application/json", json.dumps(says)
+
+    def _follow(self, connection: asyncio.Transport) -> None:
+        connection.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        connection.write(b'data: {"payload":{"type":"server.connected","properties":{}}}\n\n')
+        self._streams.add(connection)
+
+    def _connect(self, terminal: str, connection: asyncio.Transport) -> None:
+        told = b"\0" + json.dumps({"cursor": self.cursors[terminal]}).encode()
+        connection.write(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n")
+        # Some output and a ping come first, each in a frame that is not the one.
+        connection.write(b"\x81\x7e\x00\x80" + b"x" * 128 + b"\x89\x00")
+        connection.write(bytes([0x82, len(told)]) + told)
 
 
 class _Connection(asyncio.Protocol):
