@@ -59,7 +59,7 @@ _PROBLEMS = {
     "no_room": {**_STARTING, "headline": "There is no room at the moment", "steps": False},
     "too_many_containers": {
         **_STARTING,
-        "headline": "As many sessions run as you may have",
+        "headline": "You have reached your limit",
         "sessions": "Stop another session",
         "steps": False,
     },

@@ -204,6 +204,27 @@ async def test_a_failed_start_says_why_and_when_it_is_tried_again(
     assert "Try again" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("problem", "headline", "offered"),
+    [
+        ("crash_loop", "Your session keeps breaking down", "Start again"),
+        ("no_room", "There is no room at the moment", "Try again"),
+        ("too_many_containers", "You have reached your limit", "Stop another session"),
+    ],
+)
+async def test_what_a_start_met_is_told_with_what_helps(
+    served: Gateway, alice: Browser, problem: str, headline: str, offered: str
+) -> None:
+    made = await session(alice)
+    served.directory.places[made["id"]] = Place(State.FAILED, "It is so.", problem=problem)
+
+    html = (await alice.get("/gateway/starting")).text
+
+    assert f'<h1 id="headline">{headline}</h1>' in html
+    assert f">{offered}</" in html
+    assert '<ol class="steps" id="steps" hidden>' in html
+
+
 async def test_without_a_session_there_is_nothing_to_start(alice: Browser) -> None:
     answer = await alice.get("/gateway/starting")
 

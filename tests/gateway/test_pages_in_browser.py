@@ -18,7 +18,7 @@ from gateway import api, pages
 from gateway.parts import parts
 from gateway.routing import Place, State
 from tests.support.chromium import chromium, profile
-from tests.support.gateway_api import AGENT, PASSWORD, Gateway, gateway
+from tests.support.gateway_api import AGENT, PASSWORD, Gateway, gateway, view
 from tests.support.serving import serve
 
 pytestmark = pytest.mark.browser
@@ -250,6 +250,148 @@ async def test_the_list_follows_a_session_that_starts(page: Page, served: Gatewa
 
     await expect(page.locator("[data-part=state]")).to_have_text("Ready")
     await expect(page.get_by_role("status")).to_have_text("Fix the test: Ready. OpenCode answers.")
+
+
+def _next(in_s: float, action: str = "freeze") -> dict[str, object]:
+    return {"action": action, "at": "2026-11-22T14:06:00Z", "in_s": in_s}
+
+
+@pytest.mark.parametrize(
+    ("in_s", "first", "later_ms", "then"),
+    [
+        (240, "in 4 min", 61_000, "in 3 min"),
+        (40, "in 40 s", 10_000, "in 30 s"),
+        (7200, "in 2 h", 300_000, "in 1 h 55 min"),
+        (5, "in 5 s", 60_000, "in a moment"),
+        (200_000, "in 2 days", 100_000_000, "in 27 h 47 min"),
+    ],
+)
+async def test_the_time_that_is_left_is_counted_down_between_two_answers(
+    page: Page, served: Gateway, in_s: float, first: str, later_ms: int, then: str
+) -> None:
+    session_id = await _with_session(page)
+    served.directory.client.views = {session_id: view(session_id, next=_next(in_s))}
+    await page.clock.install()
+    await page.goto("/gateway/")
+    why = page.locator("[data-part=why]")
+    await page.clock.pause_at(await page.evaluate("Date.now() + 10"))
+    await expect(why).to_have_text(f"OpenCode answers. It freezes {first}.")
+    await page.route("**/api/sessions", lambda asked: asked.abort())
+
+    await page.clock.fast_forward(later_ms)
+
+    await expect(why).to_have_text(f"OpenCode answers. It freezes {then}.")
+
+
+async def test_a_session_is_kept_awake_and_let_rest_again(page: Page, served: Gateway) -> None:
+    session_id = await _with_session(page)
+    served.directory.client.views = {session_id: view(session_id, next=_next(240))}
+    await page.goto("/gateway/")
+
+    await page.get_by_label("How long it is kept awake").select_option("4 h")
+    await page.get_by_role("button", name="Keep awake for").click()
+
+    await expect(page.locator("[data-part=why]")).to_contain_text("Kept awake until")
+    await expect(page.get_by_role("button", name="Keep awake for")).to_be_hidden()
+    await expect(page.get_by_role("button", name="Let it rest")).to_be_focused()
+    await page.get_by_role("button", name="Let it rest").click()
+    await expect(page.get_by_role("button", name="Keep awake for")).to_be_focused()
+    assert served.directory.client.kept == [(session_id, 14400), (session_id, 0)]
+
+
+async def test_what_never_rests_need_not_be_kept_awake(page: Page, served: Gateway) -> None:
+    session_id = await _with_session(page)
+    served.directory.client.views = {session_id: view(session_id)}
+    await page.goto("/gateway/")
+
+    await expect(page.locator("[data-part=state]")).to_have_text("Ready")
+    await expect(page.get_by_role("button", name="Keep awake for")).to_be_hidden()
+
+
+async def test_a_stop_that_waits_for_a_turn_is_shown_as_under_way(
+    page: Page, served: Gateway
+) -> None:
+    session_id = await _with_session(page)
+    served.directory.places[session_id] = Place(State.READY)
+    served.directory.stopping = anyio.Event()
+    await page.goto("/gateway/")
+
+    await page.get_by_role("button", name="Stop").click()
+
+    await expect(page.locator("[data-part=why]")).to_have_text("A turn may end first.")
+    await expect(page.locator("[data-part=state]")).to_have_text("Stopping")
+    await expect(page.locator("[data-action=start]")).to_be_hidden()
+    served.directory.places[session_id] = Place(State.STOPPED)
+    await expect(page.locator("[data-part=state]")).to_have_text("Stopped")
+
+
+async def test_who_waits_for_a_start_sees_their_place(page: Page, served: Gateway) -> None:
+    session_id = await _with_session(page)
+    queued = view(session_id, "starting", phase="queued", queue={"place": 3, "of": 7})
+    served.directory.client.views = {session_id: queued}
+    await page.goto("/")
+    await expect(page.get_by_text("It is the 3rd of 7 waiting for a start.")).to_be_visible()
+
+    queued["queue"] = {"place": 1, "of": 5}
+
+    await expect(page.get_by_text("It is the 1st of 5 waiting for a start.")).to_be_visible()
+
+
+async def test_a_crash_loop_is_explained_and_ended_by_the_person(
+    page: Page, served: Gateway
+) -> None:
+    session_id = await _with_session(page)
+    why = "It ended 5 times. It printed last:\nout of luck"
+    served.directory.client.views = {
+        session_id: view(session_id, "failed", why=why, problem="crash_loop")
+    }
+    await page.goto("/")
+    await expect(page.get_by_role("heading")).to_have_text("Your session keeps breaking down")
+    await expect(page.get_by_text("out of luck")).to_be_visible()
+    await expect(page.get_by_text("Creating the container")).to_be_hidden()
+    served.directory.client.views = {}
+
+    await page.get_by_role("button", name="Start again").click()
+
+    await expect(page.get_by_text("Creating the container")).to_be_visible()
+    assert served.directory.asked == [("start, forced", session_id)]
+
+
+async def test_a_start_that_meets_the_persons_limit_leads_to_what_can_be_stopped(
+    page: Page, served: Gateway
+) -> None:
+    session_id = await _with_session(page)
+    served.directory.places[session_id] = Place(State.STARTING, phase="queued")
+    await page.goto("/")
+    await expect(page.get_by_role("heading")).to_have_text("Starting your session")
+    served.directory.places[session_id] = Place(
+        State.FAILED, "You may run 3 sessions.", problem="too_many_containers"
+    )
+
+    await page.get_by_role("link", name="Stop another session").click()
+
+    await page.wait_for_url("**/gateway/")
+
+
+async def test_a_start_that_came_to_nothing_is_begun_again(page: Page, served: Gateway) -> None:
+    await _with_session(page)
+    await page.clock.install()
+    await page.goto("/")
+    await expect(page.get_by_role("heading")).to_have_text("Starting your session")
+    await page.clock.run_for(1000)
+
+    async with page.expect_navigation():
+        await page.clock.run_for(4000)
+
+
+async def test_a_frozen_session_is_opened_not_started(page: Page, served: Gateway) -> None:
+    session_id = await _with_session(page)
+    served.directory.places[session_id] = Place(State.STARTING, phase="checking")
+    await page.goto("/")
+    served.directory.client.views = {session_id: view(session_id, "frozen")}
+
+    async with page.expect_navigation():
+        served.directory.places[session_id] = Place(State.READY)
 
 
 async def test_the_starting_page_gives_way_once_the_session_is_ready(
