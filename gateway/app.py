@@ -24,6 +24,7 @@ from gateway.changes import Changes, unheard
 from gateway.conversations import Conversations
 from gateway.credentials import Cookies
 from gateway.directory import Directory
+from gateway.errors import GatewayError
 from gateway.front import Front
 from gateway.metrics import Metrics, rendered
 from gateway.orchestrator_client import OrchestratorClient
@@ -48,6 +49,7 @@ from gateway.workers.totals import Snapshot
 
 # Longer than the wire's own deadline and its farewell take, and no longer than Docker waits.
 _DRAIN_S = 10
+_ORCHESTRATOR_TELLS_WITHIN_S = 1.0
 
 
 def create_app(settings: Settings, bus: Bus | None = None) -> Starlette:
@@ -187,7 +189,18 @@ async def _metrics(request: Request) -> Response:
     found = parts(request)
     own = _counted(found)
     told = await found.bus.totals(own) if found.bus else [own]
-    return Response(rendered(told), media_type="text/plain; version=0.0.4")
+    # Asked by the worker that is asked alone: a sum would tell it once for each of them.
+    text = rendered(told) + await _of_orchestrator(found.directory.client)
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+async def _of_orchestrator(client: OrchestratorClient) -> bytes:
+    """Return what the orchestrator counts; nothing where it does not answer."""
+    try:
+        with anyio.fail_after(_ORCHESTRATOR_TELLS_WITHIN_S):
+            return (await client.metrics()).encode()
+    except (GatewayError, TimeoutError):
+        return b""
 
 
 def _counted(together: Parts) -> Snapshot:

@@ -14,6 +14,7 @@ import pytest
 from gateway import administration, following
 from gateway.accounts import new_id
 from gateway.errors import GatewayError
+from gateway.orchestrator_client import OrchestratorClient
 from gateway.roster import Contents, Login
 from gateway.store import Store
 from tests.support.front import Gateway, gateway
@@ -109,6 +110,39 @@ async def test_nobody_is_sent_away_because_the_store_cannot_tell(
     assert b"storage_unavailable" in body
     assert (await gw.ask("/gateway/me", who=elsewhere))[0] == 200
     assert (await gw.ask("/gateway/me"))[0] == 200
+
+
+async def test_one_scrape_tells_of_the_gateway_and_of_the_orchestrator(
+    gw: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(_: OrchestratorClient) -> str:
+        return 'opencode_gateway_containers{state="ready"} 3\n'
+
+    monkeypatch.setattr(OrchestratorClient, "metrics", told)
+
+    status, _, body = await gw.ask("/gateway/metrics")
+
+    assert status == 200
+    assert body.count(b"\nopencode_gateway_orchestrator_connected ") == 1
+    assert body.count(b'\nopencode_gateway_containers{state="ready"} 3\n') == 1
+
+
+@pytest.mark.parametrize("away", ["refuses", "is silent"])
+async def test_the_gateway_tells_its_own_metrics_when_the_orchestrator_does_not(
+    gw: Gateway, monkeypatch: pytest.MonkeyPatch, away: str
+) -> None:
+    async def not_told(_: OrchestratorClient) -> str:
+        if away == "is silent":
+            await anyio.sleep_forever()
+        raise GatewayError("orchestrator_unavailable", "It does not answer.")
+
+    monkeypatch.setattr(OrchestratorClient, "metrics", not_told)
+
+    with anyio.fail_after(3):
+        status, _, body = await gw.ask("/gateway/metrics")
+
+    assert status == 200
+    assert body.endswith(b"\nopencode_gateway_orchestrator_connected 1.0\n")
 
 
 async def _cookie_from_elsewhere(gw: Gateway) -> str:
