@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.engines.base import EngineError
 from orchestrator.errors import OrchestratorError
-from orchestrator.orders import Allowed, is_id, read_order
+from orchestrator.office import Office
+from orchestrator.orders import Allowed, is_id, read_keep, read_order, read_used
 from orchestrator.supervisor import Supervisor
 
 HEALTH = "/agent-controller/health"
@@ -45,18 +46,31 @@ class ServiceSecret:
 
 async def ensure(request: Request) -> Response:
     order, force = read_order(await _body(request), _allowed(request))
-    supervisor = _supervisor(request)
-    return JSONResponse(supervisor.view(await supervisor.ensure(order, force=force)))
+    await _supervisor(request).ensure(order, force=force)
+    return _shown(request, order.session_id)
 
 
 async def verify(request: Request) -> Response:
-    supervisor = _supervisor(request)
-    return JSONResponse(supervisor.view(await supervisor.verify(_session_id(request))))
+    session_id = _session_id(request)
+    await _supervisor(request).verify(session_id)
+    return _shown(request, session_id)
 
 
 async def stop(request: Request) -> Response:
-    supervisor = _supervisor(request)
-    return JSONResponse(supervisor.view(await supervisor.stop(_session_id(request))))
+    session_id = _session_id(request)
+    await _supervisor(request).stop(session_id)
+    return _shown(request, session_id)
+
+
+async def keep(request: Request) -> Response:
+    session_id, for_s = _session_id(request), read_keep(await _body(request))
+    await _supervisor(request).keep(session_id, for_s)
+    return _shown(request, session_id)
+
+
+async def used(request: Request) -> Response:
+    _supervisor(request).touched(read_used(await _body(request)))
+    return Response(status_code=204)
 
 
 async def remove(request: Request) -> Response:
@@ -65,12 +79,17 @@ async def remove(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    supervisor = _supervisor(request)
-    return JSONResponse(supervisor.view(supervisor.record(_session_id(request))))
+    return _shown(request, _session_id(request))
 
 
 async def show_all(request: Request) -> Response:
-    return JSONResponse(_supervisor(request).snapshot())
+    only = request.query_params.getlist("id")
+    return JSONResponse(_supervisor(request).snapshot(only or None))
+
+
+async def metrics(request: Request) -> Response:
+    text = _supervisor(request).metrics()
+    return Response(text, media_type="text/plain; version=0.0.4")
 
 
 async def health(request: Request) -> Response:
@@ -131,6 +150,10 @@ async def _body(request: Request) -> Any:
         raise OrchestratorError("invalid_request", "The body is not valid JSON.") from error
 
 
+def _shown(request: Request, session_id: str) -> Response:
+    return JSONResponse(_supervisor(request).view(session_id))
+
+
 def _session_id(request: Request) -> str:
     session_id: str = request.path_params["session_id"]
     if not is_id(session_id):
@@ -139,8 +162,12 @@ def _session_id(request: Request) -> str:
 
 
 def _supervisor(request: Request) -> Supervisor:
-    supervisor: Supervisor = request.app.state.supervisor
-    return supervisor
+    return _office(request).supervisor
+
+
+def _office(request: Request) -> Office:
+    office: Office = request.app.state.office
+    return office
 
 
 def _allowed(request: Request) -> Allowed:
@@ -156,6 +183,9 @@ routes = [
     Route(_SESSION, remove, methods=["DELETE"]),
     Route(f"{_SESSION}/verify", verify, methods=["POST"]),
     Route(f"{_SESSION}/stop", stop, methods=["POST"]),
+    Route(f"{_SESSION}/keep", keep, methods=["POST"]),
+    Route("/agent-controller/activity", used, methods=["POST"]),
+    Route("/agent-controller/metrics", metrics, methods=["GET"]),
     Route("/agent-controller/events", events, methods=["GET"]),
     Route(HEALTH, health, methods=["GET"]),
 ]

@@ -22,9 +22,11 @@ from orchestrator.engines.base import Engine, EngineUnavailable
 from orchestrator.engines.docker import DockerEngine
 from orchestrator.engines.docker_json import Place
 from orchestrator.engines.process import ProcessEngine
+from orchestrator.lease import Lease, identity_of
+from orchestrator.office import Office
 from orchestrator.orders import Allowed
 from orchestrator.settings import Settings, SettingsError
-from orchestrator.starting import Starter
+from orchestrator.starting import Clients, Starter
 from orchestrator.store import Store
 from orchestrator.supervisor import Supervisor
 
@@ -38,12 +40,11 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await prepare(settings)
-            supervisor = await _supervisor(settings, engine, stack)
-            app.state.supervisor = supervisor
-            await stack.enter_async_context(supervisor.running())
+            office = app.state.office = await _office(settings, engine, stack)
+            await stack.enter_async_context(office.open())
             yield
-            if settings.stop_containers_on_exit:
-                await supervisor.stop_all()
+            if settings.stop_containers_on_exit and office.acting is not None:
+                await office.acting.stop_all()
 
     app = Starlette(
         routes=api.routes,
@@ -57,8 +58,9 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Starlette:
 
 def end_streams(app: Starlette) -> None:
     """End the event streams, which would otherwise hold up the server's end."""
-    supervisor: Supervisor = app.state.supervisor
-    supervisor.end_listening()
+    office: Office = app.state.office
+    if office.acting is not None:
+        office.acting.end_listening()
 
 
 async def prepare(settings: Settings) -> None:
@@ -103,14 +105,16 @@ def deployment(key: bytes) -> str:
     return hmac.new(key, b"deployment", sha256).hexdigest()[:32]
 
 
-async def _supervisor(
-    settings: Settings, engine: Engine | None, stack: AsyncExitStack
-) -> Supervisor:
+async def _office(settings: Settings, engine: Engine | None, stack: AsyncExitStack) -> Office:
     store = await Store.open(settings.database_url)
     stack.push_async_callback(store.aclose)
     if engine is None:
         engine = await choose_engine(settings)
         stack.push_async_callback(engine.aclose)
-    client = await stack.enter_async_context(server.client())
-    starter = Starter(engine, client, settings.key, settings.start_timeout_s)
-    return Supervisor(engine, store, starter, settings.key)
+    identity = await anyio.to_thread.run_sync(identity_of, settings.state)
+    lease = await Lease.open(settings.database_url, identity)
+    stack.push_async_callback(lease.aclose)
+    questions = await stack.enter_async_context(server.client())
+    streams = await stack.enter_async_context(server.stream_client())
+    starter = Starter(engine, Clients(questions, streams), settings.key, settings.start_timeout_s)
+    return Office(lease, lambda: Supervisor(engine, store, starter, settings.key, settings.terms))

@@ -11,7 +11,7 @@ import anyio
 
 from orchestrator.engines.base import EngineError
 from orchestrator.errors import OrchestratorError
-from orchestrator.starting import Progress
+from orchestrator.readiness import Progress
 
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
 

@@ -161,7 +161,11 @@ class Timings:
 class Record:
     """What is remembered of one session's container; replaced by `lifecycle`, never changed.
 
-    `phase` and `live` are true of this run of the orchestrator only and are not stored.
+    `volume` is empty until there is one. `failures` counts starts in a row that failed, `crashes`
+    ends in a row that came soon. `claimed` is the spare that a start has taken and not yet made
+    fully its own. `orderly` says that its last end left no turn unfinished; `booted_at` is a moment
+    between its last boot and the first request it was given. `phase` and `live` are
+    true of this run of the orchestrator only and are not stored.
     """
 
     session_id: str
@@ -170,11 +174,18 @@ class Record:
     since: datetime
     why: str
     image: str
+    user_id: str = ""
+    volume: str = ""
     container_id: str | None = None
     problem: str | None = None
     failures: int = 0
+    crashes: int = 0
     retry_at: datetime | None = None
     timings: Timings = Timings()
+    claimed: str | None = None
+    orderly: bool = True
+    awake_until: datetime | None = None
+    booted_at: datetime | None = None
     phase: Phase | None = None
     live: Observation | None = None
 

@@ -1,8 +1,8 @@
 """Where a container is in its life, and what may happen next.
 
 Every transition is a row of TRANSITIONS; code elsewhere asks, it never assigns a state. Below the
-table stands one function for each thing that can happen, and `plan`, which decides what an
-observation calls for. Pure: the caller brings `now`, and nothing here knows Docker or a database.
+table stands one function for each thing that can happen. Pure: the caller brings `now`, and nothing
+here knows Docker or a database. What an observation calls for is `plan`'s.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from orchestrator.containers import Observation, Phase, Record, State, Timings
+from orchestrator.containers import Observation, Order, Phase, Record, State, Timings, name_of
 
 
 class Event(StrEnum):
@@ -19,7 +19,10 @@ class Event(StrEnum):
     START_ASKED = "start asked"
     ANSWERED = "answered"
     START_FAILED = "start failed"
+    FROZEN = "frozen"
+    THAWED = "thawed"
     GONE = "gone"
+    CRASHED = "crashed again"
     SILENT = "silent"
     LOST_SIGHT = "lost sight"
     STOP_ASKED = "stop asked"
@@ -40,9 +43,18 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = {
         Event.REMOVE_ASKED: State.REMOVING,
     },
     State.READY: {
+        Event.FROZEN: State.FROZEN,
         Event.GONE: State.STOPPED,
+        Event.CRASHED: State.FAILED,
         Event.SILENT: State.FAILED,
         Event.LOST_SIGHT: State.STARTING,
+        Event.STOP_ASKED: State.STOPPING,
+        Event.REMOVE_ASKED: State.REMOVING,
+    },
+    State.FROZEN: {
+        Event.THAWED: State.READY,
+        Event.GONE: State.STOPPED,
+        Event.CRASHED: State.FAILED,
         Event.STOP_ASKED: State.STOPPING,
         Event.REMOVE_ASKED: State.REMOVING,
     },
@@ -67,26 +79,10 @@ class IllegalTransition(Exception):
     """The table has no such row: a mistake in this program, not in what was asked."""
 
 
-class Action(StrEnum):
-    """What an observation calls for, without anybody asking."""
-
-    NOTHING = "nothing"
-    ADOPT = "adopt"
-    MARK_GONE = "mark gone"
-    FINISH_STOP = "finish the stop"
-    FINISH_REMOVAL = "finish the removal"
-
-
-class Way(StrEnum):
-    """How to come from what is there to a running container."""
-
-    CREATE = "create"
-    REPLACE = "replace"
-    RESTART = "restart"
-    START = "start"
-
-
 LONGEST_WAIT_S = 60
+CRASHES_ALLOWED = 4
+# Who lived so long before it ended did not crash again: it crashed anew.
+STEADY_S = 600
 
 
 def allows(state: State, event: Event) -> bool:
@@ -97,12 +93,14 @@ def born(session_id: str, image: str, now: datetime) -> Record:
     return Record(session_id, 0, State.NEW, now, "It has not been started yet.", image)
 
 
-def asked_to_start(record: Record, image: str, now: datetime) -> Record:
+def asked_to_start(record: Record, order: Order, now: datetime) -> Record:
     moved = _moved(record, Event.START_ASKED, "It is being started.", now)
     return replace(
         moved,
         generation=record.generation + 1,
-        image=image,
+        image=order.image,
+        user_id=order.user_id,
+        volume=record.volume or name_of(record.session_id),
         phase=Phase.QUEUED,
         problem=None,
         retry_at=None,
@@ -110,16 +108,26 @@ def asked_to_start(record: Record, image: str, now: datetime) -> Record:
     )
 
 
+def claiming(record: Record, spare: str, volume: str) -> Record:
+    """The start takes a spare, with its volume: to be written down before the spare is touched."""
+    return replace(record, claimed=spare, volume=volume, phase=Phase.CREATING)
+
+
+def claim_failed(record: Record) -> Record:
+    """The spare is gone, its volume stays the session's: a cold start takes its place."""
+    return replace(record, claimed=None)
+
+
 def answered(record: Record, live: Observation, timings: Timings, now: datetime) -> Record:
-    moved = _moved(record, Event.ANSWERED, "OpenCode answers.", now)
+    moved = _moved(record, Event.ANSWERED, "OpenCode answers.", now, live)
     return replace(
         moved,
-        live=live,
         container_id=live.container_id,
         timings=timings,
         failures=0,
         problem=None,
         retry_at=None,
+        claimed=None,
     )
 
 
@@ -131,13 +139,56 @@ def start_failed(record: Record, problem: str, why: str, now: datetime) -> Recor
     return replace(moved, problem=problem, failures=failures, retry_at=now + wait)
 
 
-def gone(record: Record, why: str, now: datetime) -> Record:
-    return _moved(record, Event.GONE, why, now)
+def frozen(record: Record, why: str, now: datetime) -> Record:
+    return _moved(record, Event.FROZEN, why, now, record.live)
+
+
+def thawed(record: Record, live: Observation, now: datetime) -> Record:
+    return _moved(record, Event.THAWED, "It was woken. OpenCode answers.", now, live)
+
+
+def recognised(record: Record, live: Observation) -> Record:
+    """The orchestrator was restarted and finds a frozen container as it was left."""
+    return replace(record, live=live)
+
+
+def ended(record: Record, end: str, now: datetime) -> Record:
+    """It ended, and nobody here had asked for that.
+
+    Once may happen to anybody, and it starts again when it is needed; again and again, ever
+    later; and then not by itself any more, because nothing says that it would go better.
+    """
+    if record.state is State.STARTING:
+        why = f"{end} It is started again when it is needed."
+        return replace(_moved(record, Event.GONE, why, now), orderly=False)
+    steady = now - record.since >= timedelta(seconds=STEADY_S)
+    crashes = 1 if steady else record.crashes + 1
+    if crashes == 1:
+        why = f"{end} It is started again when it is needed."
+        moved = _moved(record, Event.GONE, why, now)
+        return replace(moved, crashes=crashes, orderly=False)
+    return _crashed(replace(record, crashes=crashes, orderly=False), end, now)
+
+
+def _crashed(record: Record, end: str, now: datetime) -> Record:
+    crashes = record.crashes
+    if crashes > CRASHES_ALLOWED:
+        why = f"{end} It ended {crashes} times soon after it was ready, so it is left as it is."
+        moved = _moved(record, Event.CRASHED, why, now)
+        return replace(moved, problem="crash_loop", retry_at=None)
+    wait_s = wait_after(crashes - 1)
+    why = f"{end} That was the {_ORDINALS[crashes]} time in a row: it is tried again in {wait_s} s."
+    moved = _moved(record, Event.CRASHED, why, now)
+    return replace(moved, problem="container_failed", retry_at=now + timedelta(seconds=wait_s))
+
+
+_ORDINALS = ("", "first", "second", "third", "fourth")
 
 
 def fell_silent(record: Record, why: str, now: datetime) -> Record:
     """It ran and did not answer: unlike a failed start, it may be started again at once."""
-    return replace(_moved(record, Event.SILENT, why, now), problem="container_failed", retry_at=now)
+    moved = _moved(record, Event.SILENT, why, now)
+    return replace(moved, problem="container_failed", retry_at=now, orderly=False)
 
 
 def lost_sight(record: Record, now: datetime) -> Record:
@@ -147,14 +198,28 @@ def lost_sight(record: Record, now: datetime) -> Record:
     return replace(moved, phase=Phase.CHECKING)
 
 
-def asked_to_stop(record: Record, now: datetime) -> Record:
-    return _moved(record, Event.STOP_ASKED, "It is being stopped.", now)
+def asked_to_stop(record: Record, why: str, now: datetime) -> Record:
+    """Its server is shown until it has stopped: what runs there may finish."""
+    return _moved(record, Event.STOP_ASKED, why, now, record.live)
 
 
-def stopped(record: Record, now: datetime) -> Record:
-    why = "It was stopped. Its files are kept, and it starts again when it is needed."
+def stopped(record: Record, why: str, now: datetime, *, orderly: bool) -> Record:
     moved = _moved(record, Event.STOPPED, why, now)
-    return replace(moved, problem=None, failures=0, retry_at=None)
+    return replace(
+        moved,
+        problem=None,
+        failures=0,
+        crashes=0,
+        retry_at=None,
+        claimed=None,
+        awake_until=None,
+        orderly=orderly,
+    )
+
+
+def cleared(record: Record, why: str) -> Record:
+    """Its container was removed, its volume stays."""
+    return replace(record, container_id=None, why=why)
 
 
 def asked_to_remove(record: Record, now: datetime) -> Record:
@@ -166,42 +231,26 @@ def wait_after(failures: int) -> int:
     return min(LONGEST_WAIT_S, 1 << min(failures - 1, 10))
 
 
-def plan(record: Record, seen: Observation | None) -> Action:
-    """What must be done about one record, given what its engine shows."""
-    running = seen is not None and seen.running
-    match record.state:
-        case State.REMOVING:
-            return Action.FINISH_REMOVAL
-        case State.STOPPING:
-            return Action.FINISH_STOP
-        case State.STARTING:
-            return Action.ADOPT if running else Action.MARK_GONE
-        case State.READY:
-            return _plan_ready(record, seen)
-        case State.NEW | State.STOPPED | State.FAILED:
-            return Action.NOTHING
+def is_too_early(record: Record, now: datetime) -> bool:
+    """Whether a failed container may not be started without being forced."""
+    if record.problem == "crash_loop":
+        return True
+    # A clock that was set back must not make anybody wait for what no failure asks for.
+    return retry_after_s(record, now) > 0
 
 
-def _plan_ready(record: Record, seen: Observation | None) -> Action:
-    if seen is None or not seen.running or seen.container_id != record.container_id:
-        return Action.MARK_GONE
-    # Started again behind our back: it lacks its secrets, so it can't be the one that answered.
-    same = record.live is not None and seen.boot == record.live.boot
-    return Action.NOTHING if same else Action.MARK_GONE
+def retry_after_s(record: Record, now: datetime) -> float:
+    if record.retry_at is None:
+        return 0.0
+    wait_s = (record.retry_at - now).total_seconds()
+    return 0.0 if wait_s > LONGEST_WAIT_S else max(0.0, wait_s)
 
 
-def way_to_start(seen: Observation | None, fingerprint: str) -> Way:
-    """How to start, given what is there and what its fingerprint should be."""
-    if seen is None:
-        return Way.CREATE
-    if seen.fingerprint != fingerprint:
-        return Way.REPLACE
-    return Way.RESTART if seen.running else Way.START
-
-
-def _moved(record: Record, event: Event, why: str, now: datetime) -> Record:
+def _moved(
+    record: Record, event: Event, why: str, now: datetime, live: Observation | None = None
+) -> Record:
     """The one place where a state is assigned; what was true of the old state alone is dropped."""
     row = TRANSITIONS[record.state]
     if event not in row:
         raise IllegalTransition(f"A container that is {record.state} can't have: {event}.")
-    return replace(record, state=row[event], since=now, why=why, phase=None, live=None)
+    return replace(record, state=row[event], since=now, why=why, phase=None, live=live)

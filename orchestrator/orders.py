@@ -18,6 +18,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 # No shorter than what the gateway accepts: an agent that it keeps must be able to start.
 _LONGEST = {"token": 8192, "base_url": 2000, "image": 300, "model": 200}
 _LONGEST_NAME = 100
+_DAY_S = 86400
 _LEAST = {"memory_bytes": 256 << 20, "cpus": 0.1, "pids": 64}
 
 
@@ -39,13 +40,33 @@ def read_order(body: Any, allowed: Allowed) -> tuple[Order, bool]:
     session_id = _text(fields, "session_id")
     if not is_id(session_id):
         raise _invalid("session_id must be 32 lower-case hexadecimal digits.")
+    user_id = _text(fields, "user_id")
+    if not is_id(user_id):
+        raise _invalid("user_id must be 32 lower-case hexadecimal digits.")
     force = fields.get("force", False)
     if not isinstance(force, bool):
         raise _invalid("force must be true or false.")
     agent = _agent(_object(fields.get("agent"), "agent"))
     token = _token(fields)
     limits = _limits(fields.get("limits"), allowed.limits)
-    return Order(session_id, agent, token, _image(agent.image, allowed), limits), force
+    image = _image(agent.image, allowed)
+    return Order(session_id, user_id, agent, token, image, limits), force
+
+
+def read_used(body: Any) -> list[str]:
+    """The sessions that are being used, as the gateway reports them."""
+    sessions = _object(body, "The body").get("sessions")
+    if not isinstance(sessions, list) or not all(isinstance(each, str) for each in sessions):
+        raise _invalid("sessions must be a list of ids.")
+    return [each for each in sessions if is_id(each)]
+
+
+def read_keep(body: Any) -> float:
+    """For how many seconds a session is to be kept awake; nought ends it."""
+    for_s = _object(body, "The body").get("for_s")
+    if isinstance(for_s, bool) or not isinstance(for_s, int | float) or not 0 <= for_s <= _DAY_S:
+        raise _invalid(f"for_s must be a number of seconds from 0 to {_DAY_S}.")
+    return float(for_s)
 
 
 def _agent(fields: Mapping[str, Any]) -> Agent:

@@ -1,170 +1,203 @@
 """The owner of one session's container: every change of its record happens here, one at a time.
 
-What is asked for (ensure, stop, remove) and what happens (an end, silence) queue up at one lock.
-Asking an engine or a server takes time, so what comes back is checked against the generation it
-was asked of. This module knows no other session, no HTTP and no SQL.
+What is asked for (ensure, stop, remove), what is due (freeze, stop) and what happens (an end,
+silence) queue up at one lock. How each is done stands in `rising`, `falling`, `resting` and
+`checking`. This module knows no other session, no HTTP and no SQL.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import anyio
 
-from orchestrator import lifecycle
-from orchestrator.attempt import Attempt, Spawn, Work
-from orchestrator.containers import Observation, Order, Phase, Record, State, Timings
-from orchestrator.engines.base import Engine, EngineError
+from orchestrator import checking, falling, lifecycle, resting, rising
+from orchestrator.attempt import Attempt, Work
+from orchestrator.charge import Charge, Tools
+from orchestrator.containers import Order, Record, State
+from orchestrator.engines.base import EngineError
 from orchestrator.errors import OrchestratorError
-from orchestrator.ledger import Ledger
-from orchestrator.lifecycle import Action, Event
-from orchestrator.server import NotReady
-from orchestrator.starting import Progress, Starter, StartFailed
-from orchestrator.store import Store
-from orchestrator.views import retry_after_s
+from orchestrator.falling import removing
+from orchestrator.ladder import Rung
+from orchestrator.lifecycle import Event
+from orchestrator.plan import Action, plan
+from orchestrator.readiness import Progress
 
-_PROBE_TIMEOUT_S = 5.0
-_MISSES_ALLOWED = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every owner works with; the supervisor's, shared by all."""
-
-    engine: Engine
-    store: Store
-    starter: Starter
-    places: anyio.CapacityLimiter
-    spawn: Spawn
-    now: Callable[[], datetime]
-    changed: Callable[[Record], None]
-    removed: Callable[[str], None]
+_STOPPED_WHILE_STARTING = "It was stopped while it was starting."
 
 
 class Owner:
-    """One session's record, and the only one who writes it."""
+    """One session's charge, and the only one who changes it."""
 
     def __init__(self, record: Record, tools: Tools) -> None:
+        self.charge = Charge(record, tools)
         self._tools = tools
-        self._ledger = Ledger(record, tools.store, tools.changed)
         self._lock = anyio.Lock()
         self._attempt: Attempt | None = None
-        self._misses = 0
+        self._end: anyio.CancelScope | None = None
         self._removed = False
 
     @property
     def record(self) -> Record:
-        return self._ledger.record
+        return self.charge.record
 
     async def ensure(self, order: Order, *, force: bool) -> Record:
         """Return the record once ready; whoever comes during a start shares its outcome."""
-        if self._is(State.READY):
+        if self.charge.is_in(State.READY):
             return self.record
-        if self._is(State.REMOVING):
-            raise _removing()
+        if self.charge.is_in(State.REMOVING):
+            raise removing()
         if self._attempt is None:
-            self._refuse_too_early(force)
-            self._begin(lambda attempt: self._start(order, attempt))
+            if not force and lifecycle.is_too_early(self.record, self._tools.now()):
+                raise self.charge.failure()
+            self._begin(lambda attempt: rising.rise(self.charge, order, attempt))
         assert self._attempt is not None
         await self._attempt.outcome()
-        if not self._is(State.READY):  # it was, and is no longer
-            raise self._failure(None)
+        if not self.charge.is_in(State.READY):  # it was, and is no longer
+            raise self.charge.failure()
         return self.record
 
-    async def stop(self) -> Record:
-        self._abandon(
-            OrchestratorError("container_stopped", "It was stopped while it was starting.")
-        )
+    async def stop(self, why: str = falling.STOPPED, drain_s: float | None = None) -> Record:
+        """Stop it in order: see `falling`. Who waits for its start is told."""
+        self._abandon(OrchestratorError("container_stopped", _STOPPED_WHILE_STARTING))
         async with self._lock:
-            if self._is(State.REMOVING):
-                raise _removing()
-            if not self._is(State.STOPPING):
-                if not lifecycle.allows(self.record.state, Event.STOP_ASKED):
-                    return self.record
-                live = self.record.live
-                await self._ledger.intend(lifecycle.asked_to_stop(self.record, self._tools.now()))
-                await self._dispose(live)
-            await self._finish_stop()
+            if self.charge.is_in(State.REMOVING):
+                raise removing()
+            await self._stop(why, drain_s)
             return self.record
 
     async def remove(self) -> None:
         """Delete container, volume and record. Once written down it is finished, if need be later:
-        see `look`."""
-        self._abandon(_removing())
+        see `look`. Nothing is waited for: what would be lost is to be lost."""
+        self._abandon(removing())
+        if self._end is not None:
+            self._end.cancel()
         async with self._lock:
             if self._removed:
                 return
-            if not self._is(State.REMOVING):
-                await self._ledger.intend(lifecycle.asked_to_remove(self.record, self._tools.now()))
-            await self._finish_removal()
+            if not self.charge.is_in(State.REMOVING):
+                await self.charge.remove_asked()
+            await falling.finish_removal(self.charge)
+            self._removed = True
+
+    async def keep(self, for_s: float) -> Record:
+        """Keep it awake for so long from now on, however idle it is."""
+        async with self._lock:
+            await self.charge.keep(for_s)
+            if for_s and self.charge.is_in(State.FROZEN):
+                await rising.wake(self.charge)
+        return self.record
+
+    def touched(self, what: str) -> None:
+        """Somebody uses it. If it was frozen in the same moment, that was a mistake."""
+        if self.charge.is_in(State.FROZEN) and self._attempt is None:
+            self._begin(lambda _: rising.wake(self.charge))
+        self.charge.attendant.touched(what)
+
+    async def give_way(self, why: str) -> bool:
+        """Stop it for another's sake, if it is still frozen and nobody is about to wake it; wait
+        for the end of a stop that is under way."""
+        if self._attempt is not None or not self.charge.is_in(State.FROZEN, State.STOPPING):
+            return False
+        async with self._lock:
+            if self.charge.is_in(State.FROZEN):
+                await self._stop(why, 0.0)
+            return self.charge.is_in(State.STOPPED)
 
     async def look(self) -> None:
         """See what the engine shows of it, and do what that calls for."""
         if self._attempt is not None:
             self._attempt.progress.nudge()
             return
+        if self._end is not None and not await self._still_runs():
+            self._end.cancel()
         async with self._lock:
             if self._removed:
                 return
             seen = await self._tools.engine.find(self.record.session_id)
-            await self._act(lifecycle.plan(self.record, seen), seen)
+            action = plan(self.record, seen)
+            if action is Action.ADOPT:
+                self._begin(lambda attempt: rising.settle(self.charge, attempt))
+            else:
+                await falling.act(self.charge, action, seen)
+                self._removed = action is Action.FINISH_REMOVAL
+
+    def is_due(self) -> bool:
+        return self._attempt is None and not self._lock.locked() and resting.is_due(self.charge)
+
+    async def step(self) -> None:
+        """Take the step of the ladder that is due."""
+        async with self._lock:
+            step = self.charge.next_step()
+            if resting.outgrew(self.charge):
+                await self._recycle()
+            elif step is not None and step.in_s == 0:
+                match step.rung:
+                    case Rung.FREEZE:
+                        await resting.freeze(self.charge)
+                    case Rung.STOP:
+                        await self._stop("Nobody used it for long, so it was stopped.", None)
+                    case Rung.REMOVE:
+                        await falling.clear_away(self.charge)
 
     async def verify(self) -> Record:
         """Check now that a ready container answers; if it does not, it is ready no longer."""
         if self._attempt is None:
             with suppress(EngineError):  # while the engine sleeps, the container itself decides
                 await self.look()
-            await self.probe(misses_allowed=0)
+            await checking.check(self.charge, self._lock, patience=1)
         return self.record
 
-    async def probe(self, misses_allowed: int = _MISSES_ALLOWED) -> None:
-        """Ask a ready container for its health, without holding up what happens meanwhile."""
-        asked = self.record
-        if asked.state is not State.READY or asked.live is None:
-            return
-        server = self._tools.starter.server(asked.live)
-        try:
-            if server is not None:
-                await server.check_health(_PROBE_TIMEOUT_S)
-            self._misses = 0
-        except NotReady as reason:
-            async with self._lock:
-                await self._missed(asked, reason, misses_allowed)
+    async def probe(self) -> None:
+        """Ask a ready container for its health, and see what it uses."""
+        await checking.check(self.charge, self._lock)
+        if self.charge.is_in(State.READY, State.FROZEN):
+            await resting.take_reading(self.charge)
 
     async def settled(self) -> None:
         """Wait for a start that is under way, whatever comes of it."""
         if self._attempt is not None:
             await self._attempt.done.wait()
 
-    def lose_sight(self) -> None:
-        """At the orchestrator's own start: what was ready is to be looked at first."""
-        if self._is(State.READY):
-            self._ledger.record = lifecycle.lost_sight(self.record, self._tools.now())
+    async def _stop(self, why: str, drain_s: float | None) -> None:
+        """Under the lock: end its work in order, then stop it."""
+        charge, orderly = self.charge, False
+        if not charge.is_in(State.STOPPING):
+            if not lifecycle.allows(self.record.state, Event.STOP_ASKED):
+                return
+            frozen = charge.is_in(State.FROZEN)
+            await charge.stop_asked(falling.STOP_ASKED)
+            with self._ending() as scope:
+                if frozen:
+                    with suppress(EngineError):  # then it is stopped without having been asked
+                        await self._tools.engine.thaw(charge.session_id)
+                limit_s = self._tools.rules.drain_s if drain_s is None else drain_s
+                orderly = await falling.end_in_order(charge, limit_s, scope)
+        await falling.finish_stop(charge, why, orderly=orderly)
 
-    def _is(self, state: State) -> bool:
-        return self.record.state is state
+    @contextmanager
+    def _ending(self) -> Iterator[anyio.CancelScope]:
+        """The orderly end is under way, and can be cut short from outside the lock."""
+        self._end = anyio.CancelScope()
+        try:
+            yield self._end
+        finally:
+            self._end = None
 
-    def _refuse_too_early(self, force: bool) -> None:
-        retry_at = self.record.retry_at
-        if not force and retry_at is not None and self._tools.now() < retry_at:
-            raise self._failure(None)
+    async def _recycle(self) -> None:
+        """Stop a container that has grown too large, and start it again if its order is known."""
+        order = self.charge.order
+        await self._stop("It was stopped because its memory had grown.", None)
+        if order is not None:
+            self._begin(lambda attempt: rising.rise(self.charge, order, attempt))
 
-    def _failure(self, phase: Phase | None) -> OrchestratorError:
-        record = self.record
-        return OrchestratorError(
-            record.problem or "container_failed",
-            record.why,
-            why=record.why,
-            retry_after_s=retry_after_s(record, self._tools.now()),
-            phase=phase,
-        )
+    async def _still_runs(self) -> bool:
+        seen = await self._tools.engine.find(self.record.session_id)
+        return seen is not None and seen.running
 
-    def _begin(self, work: Work) -> Attempt:
-        attempt = Attempt(Progress(self._ledger.enter))
+    def _begin(self, work: Work) -> None:
+        attempt = Attempt(Progress(self.charge.enter))
         self._attempt = attempt
         self._tools.spawn(lambda: self._run(attempt, work))
-        return attempt
 
     async def _run(self, attempt: Attempt, work: Work) -> None:
         try:
@@ -176,100 +209,6 @@ class Owner:
             # It happened after the start's last look, so nobody has looked since.
             await self.look()
 
-    async def _start(self, order: Order, attempt: Attempt) -> None:
-        await self._settle(attempt)
-        if self._is(State.READY):
-            return
-        if self._is(State.REMOVING):
-            raise _removing()
-        await self._ledger.intend(
-            lifecycle.asked_to_start(self.record, order.image, self._tools.now())
-        )
-        async with self._tools.places:
-            try:
-                live, timings = await self._tools.starter.start(
-                    order, self.record.generation, attempt.progress
-                )
-            except StartFailed as failure:
-                raise await self._start_failed(failure) from failure
-        await self._answered(live, timings)
-
-    async def _settle(self, attempt: Attempt) -> None:
-        """Finish what an earlier run or a silent engine left half done."""
-        if self.record.state in (State.STARTING, State.STOPPING):
-            seen = await self._tools.engine.find(self.record.session_id)
-            if lifecycle.plan(self.record, seen) is Action.ADOPT and seen is not None:
-                await self._adopt(seen, attempt)
-            else:
-                await self._act(lifecycle.plan(self.record, seen), seen)
-
-    async def _adopt(self, seen: Observation, attempt: Attempt) -> None:
-        try:
-            live = await self._tools.starter.adopt(seen, attempt.progress)
-        except StartFailed as failure:
-            raise await self._start_failed(failure) from failure
-        await self._answered(live, self.record.timings)
-
-    async def _answered(self, live: Observation, timings: Timings) -> None:
-        self._misses = 0
-        await self._ledger.note(lifecycle.answered(self.record, live, timings, self._tools.now()))
-
-    async def _act(self, action: Action, seen: Observation | None) -> None:
-        match action:
-            case Action.NOTHING:
-                pass
-            case Action.ADOPT:
-                if self._attempt is None:  # a start that waits for the lock adopts it itself
-                    self._begin(self._settle)
-            case Action.MARK_GONE:
-                await self._ledger.note(lifecycle.gone(self.record, _end(seen), self._tools.now()))
-            case Action.FINISH_STOP:
-                await self._finish_stop()
-            case Action.FINISH_REMOVAL:
-                await self._finish_removal()
-
-    async def _missed(self, asked: Record, reason: NotReady, misses_allowed: int) -> None:
-        if not self._is(State.READY) or self.record.generation != asked.generation:
-            return  # the answer is about an earlier life of this container
-        self._misses += 1
-        if self._misses > misses_allowed:
-            why = f"It stopped answering: {reason.why} It is started again when it is needed."
-            await self._ledger.note(lifecycle.fell_silent(self.record, why, self._tools.now()))
-
-    async def _dispose(self, live: Observation | None) -> None:
-        server = live and self._tools.starter.server(live)
-        if server:
-            await server.dispose()
-
-    async def _finish_stop(self) -> None:
-        await self._tools.engine.stop(self.record.session_id)
-        await self._ledger.note(lifecycle.stopped(self.record, self._tools.now()))
-
-    async def _finish_removal(self) -> None:
-        session_id = self.record.session_id
-        await self._tools.engine.remove(session_id)
-        await self._tools.engine.remove_volume(session_id)
-        await self._ledger.erase()
-        self._removed = True
-        self._tools.removed(session_id)
-
-    async def _start_failed(self, failure: StartFailed) -> OrchestratorError:
-        phase = self.record.phase
-        failed = lifecycle.start_failed(
-            self.record, failure.problem, failure.why, self._tools.now()
-        )
-        await self._ledger.note(failed)
-        return self._failure(phase)
-
     def _abandon(self, error: OrchestratorError) -> None:
         if self._attempt is not None:
             self._attempt.abandon(error)
-
-
-def _end(seen: Observation | None) -> str:
-    end = "It was removed by somebody else." if seen is None else seen.end
-    return f"{end or 'It is not running.'} It is started again when it is needed."
-
-
-def _removing() -> OrchestratorError:
-    return OrchestratorError("session_removing", "This session is being deleted with its files.")

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.admission import Allowance
 from orchestrator.containers import Limits
 from orchestrator.keys import read_or_make
+from orchestrator.ladder import Policy
+from orchestrator.terms import Rules, Terms, Wish
 
 DEFAULT_IMAGE = "opencode-gateway-agent:1.18.33"
 _ENGINES = ("auto", "docker", "process")
@@ -20,7 +23,9 @@ _REACHES = ("auto", "name", "ip", "port")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _DOCKER_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 _SHORTEST_SECRET = 16
+_MIB = 1 << 20
 _GIB = 1 << 30
+_LONGEST_S = 10 * 365 * 86400
 _DATABASES = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
@@ -52,6 +57,7 @@ class Settings:
     agent_images: tuple[str, ...]
     limits: Limits
     start_timeout_s: float
+    terms: Terms
     log_level: str
     stop_containers_on_exit: bool = False
 
@@ -60,6 +66,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """Check every value; make the keys that are missing. Raises SettingsError."""
     values = {name: value.strip() for name, value in environ.items() if value.strip()}
     state = _state(values)
+    images, limits = _agent_images(values), _limits(values)
     return Settings(
         host=values.get("ORCHESTRATOR_HOST", "127.0.0.1"),
         port=_whole(values, "ORCHESTRATOR_PORT", 8001, 0, 65535),
@@ -73,9 +80,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         docker={name: values[name] for name in _DOCKER_VARIABLES if name in values},
         opencode=_opencode(values),
         search_path=values.get("PATH", os.defpath),
-        agent_images=_agent_images(values),
-        limits=_limits(values),
+        agent_images=images,
+        limits=limits,
         start_timeout_s=_number(values, "START_TIMEOUT_S", 60, 1, 3600),
+        terms=_terms(values, Wish(_pool_size(values), images[0], limits)),
         log_level=_one_of(values, "LOG_LEVEL", _LOG_LEVELS, "INFO"),
     )
 
@@ -181,6 +189,43 @@ def _limits(values: Mapping[str, str]) -> Limits:
         cpus=_number(values, "CPUS", 1, 0.01, 1024),
         pids=_whole(values, "PIDS", 512, 16, 1 << 22),
     )
+
+
+def _terms(values: Mapping[str, str], spares: Wish) -> Terms:
+    cores = os.cpu_count() or 1
+    return Terms(
+        rules=Rules(
+            policy=_policy(values),
+            drain_s=_number(values, "DRAIN_S", 30, 0, 3600),
+            recycle_above_bytes=_whole(values, "RECYCLE_ABOVE_MB", 1536, 0, 1 << 30) * _MIB,
+        ),
+        allowance=_allowance(values),
+        spares=spares,
+        starts_at_once=_whole(values, "START_CONCURRENCY", max(2, cores), 1, 1024),
+    )
+
+
+def _policy(values: Mapping[str, str]) -> Policy:
+    return Policy(
+        freeze_after_s=_number(values, "FREEZE_AFTER_S", 300, 0, _LONGEST_S),
+        stop_after_s=_number(values, "STOP_AFTER_S", 7200, 0, _LONGEST_S),
+        remove_after_s=_number(values, "REMOVE_AFTER_S", 0, 0, _LONGEST_S),
+        ask_wait_s=_number(values, "ASK_WAIT_S", 14400, 0, _LONGEST_S),
+    )
+
+
+def _allowance(values: Mapping[str, str]) -> Allowance:
+    return Allowance(
+        max_containers=_whole(values, "MAX_CONTAINERS", 0, 0, 1 << 20),
+        max_containers_per_user=_whole(values, "MAX_CONTAINERS_PER_USER", 0, 0, 1 << 20),
+        memory_total_bytes=_whole(values, "MEMORY_TOTAL_BYTES", 0, 0, 1 << 50),
+        memory_per_user_bytes=_whole(values, "MEMORY_PER_USER_BYTES", 0, 0, 1 << 50),
+        memory_reserve_bytes=_whole(values, "MEMORY_RESERVE_BYTES", _GIB // 2, 0, 1 << 50),
+    )
+
+
+def _pool_size(values: Mapping[str, str]) -> int:
+    return _whole(values, "POOL_SIZE", 1, 0, 1024)
 
 
 def _one_of(

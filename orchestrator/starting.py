@@ -5,26 +5,27 @@ This module knows no state and stores nothing.
 """
 
 import logging
-import math
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 
 from orchestrator import opencode
-from orchestrator.containers import Environment, Observation, Order, Phase, Spec, Timings
+from orchestrator.containers import (
+    Environment,
+    Observation,
+    Order,
+    Phase,
+    Record,
+    Spec,
+    Timings,
+)
 from orchestrator.engines.base import Engine, EngineError
-from orchestrator.lifecycle import Way, way_to_start
+from orchestrator.plan import Way, way_to_start
+from orchestrator.readiness import INSTANCE_TIMEOUT_S, Progress, Wait
 from orchestrator.server import Client, NotReady, Server
 
 logger = logging.getLogger(__name__)
-
-Check = Callable[[Server], Awaitable[None]]
-_ASK_EVERY_S = 0.1
-_LOOK_EVERY_S = 1.0
-_HEALTH_TIMEOUT_S = 2.0
-_INSTANCE_TIMEOUT_S = 30.0  # loading a workspace takes a loaded machine this long
 _LINES_SHOWN = 5
 
 
@@ -37,52 +38,56 @@ class StartFailed(Exception):
         self.why = why
 
 
-@dataclass(slots=True)
-class Progress:
-    """What a running start tells, and is told: its phase goes out, a nudge comes in."""
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """For questions, whose connections are not kept, and for streams, of which there are many."""
 
-    tell: Callable[[Phase], None]
-    nudged: anyio.Event = field(default_factory=anyio.Event)
-
-    def nudge(self) -> None:
-        """Say that the engine saw something happen to the container, so it is looked at now."""
-        self.nudged.set()
+    questions: Client
+    streams: Client
 
 
 class Starter:
-    """Starts containers. Holds no state of any of them."""
+    """Starts containers, as somebody's or as nobody's yet. Holds no state of any of them."""
 
-    def __init__(self, engine: Engine, client: Client, key: bytes, timeout_s: float) -> None:
+    def __init__(self, engine: Engine, clients: Clients, key: bytes, timeout_s: float) -> None:
         self._engine = engine
-        self._client = client
+        self._clients = clients
         self._key = key
         self._timeout_s = timeout_s
 
     def server(self, live: Observation) -> Server | None:
         """The OpenCode server of a running container, to be asked things."""
+        return self._server(self._clients.questions, live)
+
+    def watched_server(self, live: Observation) -> Server | None:
+        """The same, to be followed for as long as it lives."""
+        return self._server(self._clients.streams, live)
+
+    def _server(self, client: Client, live: Observation) -> Server | None:
         if live.address is None:
             return None
-        return Server(self._client, live.address, opencode.password(self._key, live.nonce))
+        return Server(client, live.address, self.password(live))
+
+    def password(self, seen: Observation) -> str:
+        """The password of a container's server."""
+        return opencode.password(self._key, seen.nonce)
 
     async def start(
-        self, order: Order, generation: int, progress: Progress
+        self, order: Order, record: Record, progress: Progress
     ) -> tuple[Observation, Timings]:
-        """Bring the container to ready. Raises StartFailed, after which it does not run,
-        unless the engine fails even at that."""
+        """Bring the session's own container to ready. Raises StartFailed, after which it does not
+        run, unless the engine fails even at that."""
         began = anyio.current_time()
         progress.tell(Phase.CREATING)
         try:
-            created = await self._create(order, generation)
-            password = opencode.password(self._key, created.nonce)
+            created = await self._create(order, record)
+            created_at = anyio.current_time()
+            password = self.password(created)
             environment = opencode.environment(order.agent, order.token, password)
-            created_s = anyio.current_time() - began
-            progress.tell(Phase.BOOTING)
-            seen = await self._engine.start(order.session_id, environment)
-            live, booted = await self._wait(seen, progress, began + self._timeout_s, environment)
+            live, booted_at = await self._boot(created.key, environment, progress, began)
         except EngineError as error:
             raise StartFailed(error.code, str(error)) from error
-        ready_s = anyio.current_time() - began
-        return live, _timings(created_s, booted - began - created_s, ready_s)
+        return live, _timings(began, created_at, booted_at)
 
     async def adopt(self, seen: Observation, progress: Progress) -> Observation:
         """Wait for a container that runs already. Raises StartFailed, as `start` does."""
@@ -94,29 +99,76 @@ class Starter:
             raise StartFailed(error.code, str(error)) from error
         return live
 
-    async def _create(self, order: Order, generation: int) -> Observation:
+    async def make_spare(self, spec: Spec) -> Observation:
+        """Boot a container that is nobody's yet, warm. Raises StartFailed."""
+        progress = Progress(lambda _: None)
+        try:
+            created = await self._engine.create(spec)
+            password = self.password(created)
+            environment = opencode.spare_environment(password)
+            live, _ = await self._boot(created.key, environment, progress, anyio.current_time())
+        except EngineError as error:
+            raise StartFailed(error.code, str(error)) from error
+        return live
+
+    async def claim(
+        self, spare: str, order: Order, progress: Progress
+    ) -> tuple[Observation, Timings]:
+        """Make a running spare the session's, told of its agent before its first request.
+
+        What it had loaded as nobody's is dropped, so that the next instance reads the agent's
+        configuration. Raises StartFailed, after which the spare must not be used any more.
+        """
+        began = anyio.current_time()
+        identity = opencode.identity(order.agent, order.token)
+        try:
+            live = await self._engine.claim(spare, order.session_id, identity)
+            bound_at = anyio.current_time()
+            progress.tell(Phase.CHECKING)
+            server = self.server(live)
+            if server is None:
+                raise StartFailed("container_failed", "The spare has no address any more.")
+            await server.dispose()
+            await server.check_instance(INSTANCE_TIMEOUT_S)
+        except EngineError as error:
+            raise StartFailed(error.code, str(error)) from error
+        except NotReady as reason:
+            raise StartFailed("container_failed", reason.why) from reason
+        return live, _timings(began, bound_at, anyio.current_time())
+
+    async def _create(self, order: Order, record: Record) -> Observation:
         """Bring what is there to a container that is created and not running."""
+        key = order.session_id
         fingerprint = await self._engine.fingerprint(order.image, order.limits)
-        seen = await self._engine.find(order.session_id)
-        match way_to_start(seen, fingerprint):
+        seen = await self._engine.find(key)
+        match way_to_start(seen, fingerprint, record.volume):
             case Way.RESTART:
-                await self._engine.stop(order.session_id)
+                await self._engine.stop(key)
             case Way.REPLACE:
-                await self._engine.remove(order.session_id)
+                await self._engine.remove(key)
                 seen = None
             case Way.CREATE | Way.START:
                 pass
         if seen is not None:
             return seen
         nonce = secrets.token_hex(16)
-        spec = Spec(order.session_id, generation, order.image, order.limits, nonce, fingerprint)
+        spec = Spec(
+            key, record.volume, record.generation, order.image, order.limits, nonce, fingerprint
+        )
         return await self._engine.create(spec)
+
+    async def _boot(
+        self, key: str, environment: Environment, progress: Progress, began: float
+    ) -> tuple[Observation, float]:
+        progress.tell(Phase.BOOTING)
+        seen = await self._engine.start(key, environment)
+        return await self._wait(seen, progress, began + self._timeout_s, environment)
 
     async def _wait(
         self, seen: Observation, progress: Progress, deadline: float, known: Environment | None
     ) -> tuple[Observation, float]:
         """Wait until it serves; also give back when it first answered at all."""
-        wait = _Wait(self, self._engine, seen, progress)
+        wait = Wait(self._engine, self.server, seen, progress)
         try:
             with anyio.fail_after(deadline - anyio.current_time()):
                 return await wait.until_ready()
@@ -125,85 +177,34 @@ class Starter:
             failure = StartFailed("start_timeout", why)
         except NotReady as reason:
             failure = StartFailed("container_failed", reason.why)
-        raise await self._given_up(seen.session_id, failure, known)
+        raise await self._given_up(seen.key, failure, known)
 
     async def _given_up(
-        self, session_id: str, failure: StartFailed, known: Environment | None
+        self, key: str, failure: StartFailed, known: Environment | None
     ) -> StartFailed:
         """Stop what did not start, and add what it printed. Whatever the engine says to that, what
         went wrong before is what a person must know."""
-        shown = await self._printed(session_id, known)
+        # An adopted container's secrets are not known, so its lines can't be cleared of them.
+        said = "" if known is None else await self.printed(key, known.secrets)
         try:
-            await self._engine.stop(session_id)
+            await self._engine.stop(key)
         except EngineError as error:
-            logger.warning("failed start not stopped session=%s: %s", session_id, error)
-        if not shown:
-            return failure
-        return StartFailed(failure.problem, f"{failure.why} It printed last: {' | '.join(shown)}")
+            logger.warning("failed start not stopped container=%s: %s", key, error)
+        return StartFailed(failure.problem, f"{failure.why}{said}")
 
-    async def _printed(self, session_id: str, known: Environment | None) -> list[str]:
-        """An adopted container's secrets are not known, so its lines can't be cleared of them and
-        are not shown."""
-        if known is None:
-            return []
+    async def printed(self, key: str, hidden: tuple[str, ...]) -> str:
+        """The end of what a container printed, as a sentence to follow another, or nothing."""
         try:
-            lines = await self._engine.last_lines(session_id)
+            lines = await self._engine.last_lines(key)
         except EngineError:
-            return []
-        return opencode.redacted(lines, known.secrets)[-_LINES_SHOWN:]
+            return ""
+        shown = opencode.redacted(lines, hidden)[-_LINES_SHOWN:]
+        return f" It printed last: {' | '.join(shown)}" if shown else ""
 
 
-@dataclass(slots=True)
-class _Wait:
-    """Asking one container until it is ready or has ended."""
-
-    starter: Starter
-    engine: Engine
-    seen: Observation
-    progress: Progress
-    last_word: str = "Nothing answers on its port."
-    looked_at: float = -math.inf
-
-    async def until_ready(self) -> tuple[Observation, float]:
-        """Raises NotReady when waiting longer can't help."""
-        await self._until(lambda server: server.check_health(_HEALTH_TIMEOUT_S))
-        answered_at = anyio.current_time()
-        self.progress.tell(Phase.CHECKING)
-        await self._until(lambda server: server.check_instance(_INSTANCE_TIMEOUT_S))
-        return self.seen, answered_at
-
-    async def _until(self, check: Check) -> None:
-        while not await self._holds(check):
-            with anyio.move_on_after(_ASK_EVERY_S):
-                await self.progress.nudged.wait()
-            await self._look()
-
-    async def _holds(self, check: Check) -> bool:
-        server = self.starter.server(self.seen)
-        if server is None:
-            return False
-        try:
-            await check(server)
-        except NotReady as reason:
-            if reason.final:
-                raise
-            self.last_word = reason.why
-            return False
-        return True
-
-    async def _look(self) -> None:
-        """See whether it still runs: when nudged at once, else once a second."""
-        nudged = self.progress.nudged.is_set()
-        if not nudged and anyio.current_time() - self.looked_at < _LOOK_EVERY_S:
-            return
-        self.progress.nudged = anyio.Event()
-        self.looked_at = anyio.current_time()
-        seen = await self.engine.find(self.seen.session_id)
-        if seen is None or not seen.running:
-            end = "It was removed." if seen is None else seen.end
-            raise NotReady(f"It ended while it was starting. {end}", final=True)
-        self.seen = seen
-
-
-def _timings(create_s: float, boot_s: float, ready_s: float) -> Timings:
-    return Timings(round(create_s, 3), round(boot_s, 3), round(ready_s, 3))
+def _timings(began: float, created_at: float, booted_at: float) -> Timings:
+    return Timings(
+        create_s=round(created_at - began, 3),
+        boot_s=round(booted_at - created_at, 3),
+        ready_s=round(anyio.current_time() - began, 3),
+    )

@@ -1,4 +1,4 @@
-"""Container records on disk; the only SQL of the orchestrator.
+"""Container records and spares on disk; the SQL of the orchestrator, but for its lease.
 
 What only this run can know (phase, address) is not stored: the engine tells it again. Every
 method is one transaction, and a database that can't be used is told in one sentence.
@@ -6,6 +6,7 @@ method is one transaction, and a database that can't be used is told in one sent
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,13 +29,27 @@ _CONTAINERS = sa.Table(
     sa.Column("since", sa.DateTime(timezone=True), nullable=False),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("image", sa.Text, nullable=False),
+    sa.Column("user_id", sa.String(32), nullable=False),
+    sa.Column("volume", sa.String(128), nullable=False),
     sa.Column("container_id", sa.String(128)),
     sa.Column("problem", sa.String(32)),
     sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("crashes", sa.Integer, nullable=False),
     sa.Column("retry_at", sa.DateTime(timezone=True)),
+    sa.Column("queue_s", sa.Float),
     sa.Column("create_s", sa.Float),
     sa.Column("boot_s", sa.Float),
     sa.Column("ready_s", sa.Float),
+    sa.Column("claimed", sa.String(64)),
+    sa.Column("orderly", sa.Boolean, nullable=False),
+    sa.Column("awake_until", sa.DateTime(timezone=True)),
+    sa.Column("booted_at", sa.DateTime(timezone=True)),
+)
+_SPARES = sa.Table(
+    "spares",
+    _METADATA,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("volume", sa.String(128), nullable=False),
 )
 
 
@@ -60,17 +75,35 @@ class Store:
             return [_record(row) for row in rows.mappings()]
 
     async def save(self, record: Record) -> None:
+        """Write a record down. The spare that it has claimed is nobody's else from then on."""
         row = _row(record)
         mine = _CONTAINERS.c.session_id == record.session_id
         async with self._transaction() as connection:
             updated = await connection.execute(sa.update(_CONTAINERS).where(mine).values(row))
             if updated.rowcount == 0:
                 await connection.execute(sa.insert(_CONTAINERS).values(row))
+            if record.claimed is not None:
+                await connection.execute(_without_spare(record.claimed))
 
     async def delete(self, session_id: str) -> None:
         mine = _CONTAINERS.c.session_id == session_id
         async with self._transaction() as connection:
             await connection.execute(sa.delete(_CONTAINERS).where(mine))
+
+    async def spares(self) -> dict[str, str]:
+        """The volume of each spare that nobody has claimed, by the spare's key."""
+        async with self._transaction() as connection:
+            rows = await connection.execute(sa.select(_SPARES))
+            return {row["key"]: row["volume"] for row in rows.mappings()}
+
+    async def add_spare(self, key: str, volume: str) -> None:
+        """Before it is made: what is not written down here is never deleted."""
+        async with self._transaction() as connection:
+            await connection.execute(sa.insert(_SPARES).values(key=key, volume=volume))
+
+    async def forget_spare(self, key: str) -> None:
+        async with self._transaction() as connection:
+            await connection.execute(_without_spare(key))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -84,6 +117,10 @@ class Store:
             raise OrchestratorError(
                 "storage_unavailable", f"The orchestrator's database can't be used: {cause}."
             ) from error
+
+
+def _without_spare(key: str) -> sa.Delete:
+    return sa.delete(_SPARES).where(_SPARES.c.key == key)
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
@@ -101,13 +138,18 @@ def _row(record: Record) -> dict[str, Any]:
         "since": record.since,
         "why": record.why,
         "image": record.image,
+        "user_id": record.user_id,
+        "volume": record.volume,
         "container_id": record.container_id,
         "problem": record.problem,
         "failures": record.failures,
+        "crashes": record.crashes,
         "retry_at": record.retry_at,
-        "create_s": record.timings.create_s,
-        "boot_s": record.timings.boot_s,
-        "ready_s": record.timings.ready_s,
+        **asdict(record.timings),
+        "claimed": record.claimed,
+        "orderly": record.orderly,
+        "awake_until": record.awake_until,
+        "booted_at": record.booted_at,
     }
 
 
@@ -119,12 +161,23 @@ def _record(row: sa.RowMapping) -> Record:
         since=_utc(row["since"]),
         why=row["why"],
         image=row["image"],
+        user_id=row["user_id"],
+        volume=row["volume"],
         container_id=row["container_id"],
         problem=row["problem"],
         failures=row["failures"],
-        retry_at=None if row["retry_at"] is None else _utc(row["retry_at"]),
-        timings=Timings(row["create_s"], row["boot_s"], row["ready_s"]),
+        crashes=row["crashes"],
+        retry_at=_utc_or_none(row["retry_at"]),
+        timings=Timings(row["queue_s"], row["create_s"], row["boot_s"], row["ready_s"]),
+        claimed=row["claimed"],
+        orderly=row["orderly"],
+        awake_until=_utc_or_none(row["awake_until"]),
+        booted_at=_utc_or_none(row["booted_at"]),
     )
+
+
+def _utc_or_none(moment: datetime | None) -> datetime | None:
+    return None if moment is None else _utc(moment)
 
 
 def _utc(moment: datetime) -> datetime:

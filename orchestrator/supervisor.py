@@ -1,47 +1,46 @@
-"""Owns every container's life: the owners, the tasks they run in, and what happens unasked.
+"""Owns every container's life: the owners, what they share, and who listens to them.
 
-It follows the engine's events, looks at everything from time to time, and asks ready containers
-for their health. Each session is decided by its owner alone; this module knows no HTTP and no SQL.
+What is asked for goes to the session's owner, who alone decides about it; what happens unasked is
+`rounds`'. This module knows no HTTP and no SQL.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
 
 from orchestrator import lifecycle
+from orchestrator.admission import Running
+from orchestrator.background import Background
 from orchestrator.changes import Changes, Listener
-from orchestrator.containers import Observation, Order, Record, State
+from orchestrator.charge import Tools
+from orchestrator.containers import Order, Record, State
 from orchestrator.engines.base import Engine, EngineError
 from orchestrator.errors import OrchestratorError
-from orchestrator.lifecycle import Action
-from orchestrator.owner import Owner, Tools
+from orchestrator.gate import Gate
+from orchestrator.metrics import Metrics
+from orchestrator.owner import Owner
+from orchestrator.pool import Pool
+from orchestrator.queue import Queue
+from orchestrator.rounds import USUAL, Rhythm, Rounds
 from orchestrator.starting import Starter
 from orchestrator.store import Store
+from orchestrator.terms import Rules, Terms
 from orchestrator.views import view
 
 logger = logging.getLogger(__name__)
-_STARTS_AT_ONCE = 8
-_ASKED_AT_ONCE = 32
 _FIRST_LOOK_TIMEOUT_S = 15.0
+# Who ends the whole deployment does not wait for turns as one who stops a session does.
+_LAST_DRAIN_S = 3.0
+_COUNTED = (State.STARTING, State.READY, State.FROZEN, State.STOPPING)
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Rhythm:
-    """How often the supervisor does by itself what events may have missed."""
-
-    probe_s: float = 10.0
-    reconcile_s: float = 30.0
-    longest_wait_s: float = 30.0
 
 
 class Supervisor:
@@ -53,21 +52,23 @@ class Supervisor:
         store: Store,
         starter: Starter,
         key: bytes,
+        terms: Terms,
         now: Callable[[], datetime] = utc_now,
-        rhythm: Rhythm = Rhythm(),
+        rhythm: Rhythm = USUAL,
     ) -> None:
         self.engine = engine
-        self.engine_problem: str | None = None
         self._store = store
-        self._starter = starter
         self._key = key
         self._now = now
-        self._rhythm = rhythm
         self._owners: dict[str, Owner] = {}
-        self._strays: set[str] = set()
         self._changes = Changes()
-        self._group: TaskGroup | None = None
-        self._places = anyio.CapacityLimiter(_STARTS_AT_ONCE)
+        self._queue = Queue(terms.starts_at_once)
+        self._metrics = Metrics()
+        self._background = Background(engine)
+        self._pool = Pool(engine, store, starter, terms.spares, self._may_refill, self._for_spare)
+        self._gate = Gate(engine, terms.allowance, self._counted, self._stop_first)
+        self._rounds = Rounds(engine, self._owners, self._pool, self._background, rhythm)
+        self._tools = self._toolbox(starter, terms.rules)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -76,14 +77,13 @@ class Supervisor:
         Containers outlive this on purpose: the next run adopts them.
         """
         async with anyio.create_task_group() as group:
-            self._group = group
+            self._background.group = group
             await self._remember()
             with anyio.move_on_after(_FIRST_LOOK_TIMEOUT_S):
-                await self._guarded(self._look_at_all)
+                await self._background.guarded(self._rounds.look_at_all)
                 await self._first_starts_settled()
-            group.start_soon(self._follow_events)
-            group.start_soon(self._repeat, self._look_at_all, self._rhythm.reconcile_s)
-            group.start_soon(self._repeat, self._probe_all, self._rhythm.probe_s)
+            group.start_soon(self._rounds.run)
+            group.start_soon(self._background.guarded, self._pool.run)
             try:
                 yield
             finally:
@@ -100,9 +100,19 @@ class Supervisor:
     async def verify(self, session_id: str) -> Record:
         return await self._known(session_id).verify()
 
+    async def keep(self, session_id: str, for_s: float) -> Record:
+        return await self._known(session_id).keep(for_s)
+
     async def remove(self, session_id: str) -> None:
         """Also of a session nobody remembers: its container and volume may still be there."""
         await self._owner(session_id, "").remove()
+
+    def touched(self, session_ids: Iterable[str]) -> None:
+        """Note who is being used, as the gateway reports it; strangers have nothing to keep."""
+        for session_id in session_ids:
+            owner = self._owners.get(session_id)
+            if owner is not None:
+                owner.touched("a request")
 
     async def stop_all(self) -> None:
         """Stop what runs, if the engine answers."""
@@ -111,18 +121,26 @@ class Supervisor:
         except EngineError as error:
             logger.warning("containers left running: %s", error)
             return
+        guarded = self._background.guarded
         async with anyio.create_task_group() as group:
+            group.start_soon(guarded, self._pool.aclose)
             for owner in self._owners.values():
-                group.start_soon(self._guarded, owner.stop)
+                group.start_soon(guarded, partial(owner.stop, drain_s=_LAST_DRAIN_S))
 
     def record(self, session_id: str) -> Record:
         return self._known(session_id).record
 
-    def view(self, record: Record) -> dict[str, Any]:
-        return view(record, self._key, self._now())
+    def view(self, session_id: str) -> dict[str, Any]:
+        return view(self._known(session_id).charge, self._key, self._now())
 
-    def snapshot(self) -> dict[str, Any]:
-        return {"sessions": [self.view(owner.record) for owner in self._owners.values()]}
+    def snapshot(self, only: Iterable[str] | None = None) -> dict[str, Any]:
+        """All there is, or of it those that are named."""
+        wanted = self._owners if only is None else [each for each in only if each in self._owners]
+        return {"sessions": [self.view(session_id) for session_id in wanted]}
+
+    def metrics(self) -> str:
+        states = [owner.record.state for owner in self._owners.values()]
+        return self._metrics.rendered(states, self._queue.waiting, len(self._pool.spares))
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Listener]:
@@ -149,18 +167,27 @@ class Supervisor:
         return self._owners[session_id]
 
     def _own(self, record: Record) -> Owner:
-        tools = Tools(
+        owner = self._owners[record.session_id] = Owner(record, self._tools)
+        return owner
+
+    def _toolbox(self, starter: Starter, rules: Rules) -> Tools:
+        return Tools(
             engine=self.engine,
             store=self._store,
-            starter=self._starter,
-            places=self._places,
-            spawn=self._spawn,
+            starter=starter,
+            pool=self._pool,
+            gate=self._gate,
+            queue=self._queue,
+            metrics=self._metrics,
+            rules=rules,
+            spawn=self._background.spawn,
             now=self._now,
-            changed=lambda record: self._changes.tell("session", self.view(record)),
+            changed=self._tell,
             removed=self._forget,
         )
-        owner = self._owners[record.session_id] = Owner(record, tools)
-        return owner
+
+    def _tell(self, session_id: str) -> None:
+        self._changes.tell("session", self.view(session_id))
 
     def _forget(self, session_id: str) -> None:
         del self._owners[session_id]
@@ -168,91 +195,35 @@ class Supervisor:
 
     async def _remember(self) -> None:
         for record in await self._store.load():
-            self._own(record).lose_sight()
+            self._own(record).charge.lose_sight()
 
     async def _first_starts_settled(self) -> None:
         """Wait for what is being adopted, so that a reader's first snapshot can be acted on."""
         for owner in list(self._owners.values()):
             await owner.settled()
 
-    async def _follow_events(self) -> None:
-        wait = first = min(1.0, self._rhythm.longest_wait_s)
-        while True:
-            try:
-                async with aclosing(self.engine.events()) as events:
-                    async for session_id in events:
-                        wait = first
-                        self._spawn(self._look_for(session_id))
-            except EngineError as error:
-                self._engine_failed(error)
-            await anyio.sleep(wait)
-            wait = min(self._rhythm.longest_wait_s, wait * 2)
+    # What the gate and the pool ask
 
-    def _look_for(self, session_id: str | None) -> Callable[[], Awaitable[None]]:
-        """What an event calls for: a look at its session; at all, where events may be missed or
-        the container is nobody's."""
-        owner = self._owners.get(session_id or "")
-        return self._look_at_all if owner is None else owner.look
+    def _counted(self) -> Iterator[Running]:
+        """What uses memory now: sessions' containers and spares."""
+        for session_id, owner in self._owners.items():
+            if owner.record.state in _COUNTED:
+                yield owner.charge.counted(session_id)
+        ready = {spare.key for spare in self._pool.spares}
+        for key in self._pool.tended():
+            yield Running(key, None, State.READY if key in ready else State.STARTING, None)
 
-    async def _look_at_all(self) -> None:
-        shown = {seen.session_id: seen for seen in await self.engine.find_all()}
-        self._engine_answers()
-        async with anyio.create_task_group() as group:
-            for session_id, owner in self._owners.items():
-                if lifecycle.plan(owner.record, shown.get(session_id)) is not Action.NOTHING:
-                    group.start_soon(self._guarded, owner.look)
-        await self._remove_strays(shown)
-
-    async def _remove_strays(self, shown: dict[str, Observation]) -> None:
-        """Remove containers of no record, once two looks have found them; never their volume."""
-        strays = shown.keys() - self._owners.keys()
-        for session_id in strays & self._strays:
-            logger.warning("container without a record removed session=%s", session_id)
-            await self.engine.remove(session_id)
-        self._strays = strays - self._strays
-
-    async def _probe_all(self) -> None:
-        limit = anyio.CapacityLimiter(_ASKED_AT_ONCE)
-
-        async def probe(owner: Owner) -> None:
-            async with limit:
-                await owner.probe()
-
-        async with anyio.create_task_group() as group:
-            for owner in self._owners.values():
-                if owner.record.state is State.READY:
-                    group.start_soon(probe, owner)
-
-    async def _repeat(self, work: Callable[[], Awaitable[None]], every_s: float) -> None:
-        """Work at a steady beat, however long it takes: silence is counted in beats."""
-        due = anyio.current_time()
-        while True:
-            due = max(due + every_s, anyio.current_time())
-            await anyio.sleep_until(due)
-            await self._guarded(work)
-
-    def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
-        assert self._group is not None, "the supervisor is not running"
-        self._group.start_soon(self._guarded, work)
-
-    async def _guarded(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Run one piece of background work; what fails there must not end all the others."""
+    async def _stop_first(self, key: str, why: str) -> bool:
+        owner = self._owners.get(key)
         try:
-            await work()
+            return await (self._pool.remove(key) if owner is None else owner.give_way(why))
         except EngineError as error:
-            self._engine_failed(error)
-        except OrchestratorError as error:
-            logger.warning("background work failed: %s", error.message)
-        except Exception:  # the outermost wrapper: a mistake in one session's work stays its own
-            logger.exception("background work failed")
+            self._background.engine_failed(error)
+            return False
 
-    def _engine_failed(self, error: EngineError) -> None:
-        if str(error) != self.engine_problem:
-            logger.warning("engine %s: %s", self.engine.name, error)
-        if error.code == "engine_unavailable":
-            self.engine_problem = str(error)
+    async def _may_refill(self) -> bool:
+        return self._queue.waiting == 0 and await self._gate.may_refill()
 
-    def _engine_answers(self) -> None:
-        if self.engine_problem is not None:
-            logger.info("engine %s answers again", self.engine.name)
-        self.engine_problem = None
+    def _for_spare(self, key: str) -> AbstractAsyncContextManager[None]:
+        """A place among the starts; spares take their turn as one more user would."""
+        return self._queue.place("", key, lambda *_: None)
