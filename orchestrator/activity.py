@@ -122,6 +122,7 @@ class Activity:
             return
         what = _COUNTS.get(event.type) or ("a turn" if event.type.startswith(_COUNTS_TOO) else "")
         if what:
+            self.work.heard(event.conversation, now)
             self.touched(what, now)
         elif now - self._known <= STRANGE_FOR_S:
             self.last, self.what = max(self.last, now), "something new to us"

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from orchestrator.activity import Activity
-from orchestrator.events import Lines, member, read, text
+from orchestrator.events import Lines, read, text
 from orchestrator.server import NotReady, Server, inside
 from orchestrator.work import Seen
 
@@ -92,20 +92,33 @@ class Watch:
             self._changed()
 
     async def _seed(self) -> None:
-        own = text(await self.server.fetch("/path"), "directory")
-        loaded = {own} | self.activity.work.directories()
+        """Learn what was missed. What can't be learnt is left as it was known: a workspace that
+        can't be loaded runs nothing, and a server that went away is noticed by its stream."""
+        loaded = self.activity.work.directories() | await self._own_directory()
         for conversation in await self._conversations():
             loaded.add(text(conversation, "directory"))
-            if parent := text(conversation, "parentID"):
-                self.activity.work.related(text(conversation, "id"), parent)
+            self.activity.work.related(text(conversation, "id"), text(conversation, "parentID"))
         for directory in sorted(loaded - {""}):
-            seen = await self._look(directory)
-            self.activity.seeded(seen, self._now())
+            try:
+                seen = await self._look(directory)
+            except NotReady as reason:
+                logger.debug("a directory was not looked at why=%s", reason.why)
+            else:
+                self.activity.seeded(seen, self._now())
+
+    async def _own_directory(self) -> set[str]:
+        try:
+            return {text(await self.server.fetch("/path"), "directory")}
+        except NotReady:
+            return set()
 
     async def _conversations(self) -> list[Any]:
         """Those that changed since the boot: only these had their directories loaded."""
         query = {"start": str(self._booted_ms), "limit": _MOST_CONVERSATIONS}
-        return _list(await self.server.fetch("/experimental/session", query))
+        try:
+            return _list(await self.server.fetch("/experimental/session", query))
+        except NotReady:
+            return []
 
     async def _look(self, directory: str) -> Seen:
         query = inside(directory)
@@ -115,11 +128,15 @@ class Watch:
 
         return Seen(
             directory,
-            status=member({"is": await asked("/session/status")}, "is"),
+            status=_object(await asked("/session/status")),
             permissions=_list(await asked("/permission")),
             questions=_list(await asked("/question")),
             terminals=_list(await asked("/pty")),
         )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _list(value: Any) -> list[Any]:

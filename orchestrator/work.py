@@ -66,8 +66,11 @@ class Work:
     def happened(self, event: Event, now: float) -> None:
         if note := _NOTES.get(event.type):
             note(self, event, now)
-        if turn := self.turns.get(event.conversation):
-            self.turns[event.conversation] = replace(turn, heard=now)
+
+    def heard(self, conversation: str, now: float) -> None:
+        """It gave a sign of life."""
+        if turn := self.turns.get(conversation):
+            self.turns[conversation] = replace(turn, heard=now)
 
     def seeded(self, seen: Seen, now: float) -> None:
         """Replace all that is known of a directory by what it says itself."""

@@ -106,10 +106,10 @@ class FakeOpenCode:
             return 200, "text/html", "<!doctype html>"
         if self._expected not in head:
             return 401, "text/plain", ""
-        if " /session/status " in head and self.manner is Manner.BROKEN:
+        target = urlsplit(head.split(" ")[1])
+        if target.path == "/session/status" and self.manner is Manner.BROKEN:
             error = {"name": "ConfigJsonError", "data": {"path": "/workspace/opencode.json"}}
             return 400, "application/json", json.dumps(error)
-        target = urlsplit(head.split(" ")[1])
         if target.path.startswith("/pty/") and target.path.split("/")[2] not in self.cursors:
             return 404, "application/json", "{}"
         directory = unquote(parse_qs(target.query).get("directory", [""])[0])
