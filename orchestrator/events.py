@@ -95,3 +95,8 @@ def member(value: Any, name: str) -> dict[str, Any]:
 def text(value: Any, name: str) -> str:
     inner = value.get(name) if isinstance(value, dict) else None
     return inner if isinstance(inner, str) else ""
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list, as far as it is one."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

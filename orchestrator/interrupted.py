@@ -7,7 +7,7 @@ stored; no instance is loaded for it.
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.events import member, text
+from orchestrator.events import member, objects, text
 from orchestrator.server import NotReady, Server
 
 WHY = "The container was killed while it worked on this. Ask again to go on."
@@ -28,7 +28,7 @@ async def find_interrupted(server: Server) -> list[Told]:
     conversation is out of date once it is in `Work.begun`. NotReady if nothing can be learnt."""
     newest = await server.fetch("/experimental/session", {"limit": _NEWEST}, _EACH_WITHIN_S)
     told: list[Told] = []
-    for conversation in newest if isinstance(newest, list) else []:
+    for conversation in objects(newest):
         told += endings(conversation, await _last(server, text(conversation, "id")))
     return told
 
@@ -45,7 +45,7 @@ async def _last(server: Server, conversation: str) -> Any:
         )
     except NotReady:
         return None  # one that can't be read must not hide the others
-    return messages[-1] if isinstance(messages, list) and messages else None
+    return next(reversed(objects(messages)), None)
 
 
 def endings(conversation: Any, last: Any) -> list[Told]:
@@ -54,7 +54,7 @@ def endings(conversation: Any, last: Any) -> list[Told]:
     time = member(info, "time")
     if text(info, "role") != "assistant" or "completed" in time:
         return []
-    parts = [part for part in last.get("parts") or [] if isinstance(part, dict)]
+    parts = objects(last.get("parts"))
     end = _last_sign(time, parts)
     whose = {"sessionID": text(conversation, "id")}
     ended = {**info, "time": {**time, "completed": end}, "error": _ERROR}

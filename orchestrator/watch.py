@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from orchestrator.activity import Activity
-from orchestrator.events import Lines, read, text
+from orchestrator.events import Lines, objects, read, text
 from orchestrator.server import NotReady, Server, inside
 from orchestrator.work import Seen
 
@@ -112,11 +112,11 @@ class Watch:
         except NotReady:
             return set()
 
-    async def _conversations(self) -> list[Any]:
+    async def _conversations(self) -> list[dict[str, Any]]:
         """Those that changed since the boot: only these had their directories loaded."""
         query = {"start": str(self._booted_ms), "limit": _MOST_CONVERSATIONS}
         try:
-            return _list(await self.server.fetch("/experimental/session", query))
+            return objects(await self.server.fetch("/experimental/session", query))
         except NotReady:
             return []
 
@@ -129,15 +129,11 @@ class Watch:
         return Seen(
             directory,
             status=_object(await asked("/session/status")),
-            permissions=_list(await asked("/permission")),
-            questions=_list(await asked("/question")),
-            terminals=_list(await asked("/pty")),
+            permissions=objects(await asked("/permission")),
+            questions=objects(await asked("/question")),
+            terminals=objects(await asked("/pty")),
         )
 
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -46,9 +46,9 @@ class Seen:
 
     directory: str
     status: Mapping[str, Any]
-    permissions: Iterable[Any]
-    questions: Iterable[Any]
-    terminals: Iterable[Any]
+    permissions: Iterable[Mapping[str, Any]]
+    questions: Iterable[Mapping[str, Any]]
+    terminals: Iterable[Mapping[str, Any]]
 
 
 class Work:

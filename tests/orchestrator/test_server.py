@@ -63,3 +63,27 @@ async def test_a_closed_port_may_open_yet_and_disposing_of_it_is_done() -> None:
             await nobody.check_health(1)
         await nobody.dispose()
     assert not caught.value.final
+
+
+async def test_its_version_is_known_when_it_is_healthy(server: FakeOpenCode) -> None:
+    async with client() as asking:
+        version = await Server(asking, server.address, "right").check_health(1)
+
+    assert version == "1.18.33"
+
+
+async def test_a_turn_is_aborted_in_its_own_directory(server: FakeOpenCode) -> None:
+    async with client() as asking:
+        await Server(asking, server.address, "right").abort("ses_1", "/a b", timeout_s=1)
+
+    assert server.asked == ["POST /session/ses_1/abort?directory=%252Fa%2520b"]
+
+
+@pytest.mark.parametrize("password", ["right", "wrong"])
+async def test_what_is_no_event_stream_is_not_followed(server: FakeOpenCode, password: str) -> None:
+    server.manner = Manner.STRANGER if password == "right" else Manner.HEALTHY
+    async with client() as asking:
+        following = Server(asking, server.address, password)
+        with pytest.raises(NotReady, match="no event stream"):
+            async with following.streamed("/global/event"):
+                pass
