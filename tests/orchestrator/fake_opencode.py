@@ -89,10 +89,11 @@ class FakeOpenCode:
             return
         status, kind, body = self._reply(head)
         target = urlsplit(head.split(" ")[1])
-        if status == 200 and target.path == "/global/event":
+        serves = status == 200 and self.manner is not Manner.STRANGER
+        if serves and target.path == "/global/event":
             self._follow(connection)
             return
-        if status == 200 and target.path.endswith("/connect"):
+        if serves and target.path.endswith("/connect"):
             self._connect(target.path.split("/")[2], connection)
             return
         connection.write(
