@@ -53,7 +53,8 @@ class Relay:
     `without` and `added` edit the head (see `RequestHead.for_upstream`); `target` takes the place
     of the one that was asked for; `mark` is a header line for the response; `refuse_cookie` says
     which of its `Set-Cookie` values must not pass; `hidden` are names of its fields that must not;
-    `otherwise` is asked when no answer came; `witness` is given a small response's whole body.
+    `otherwise` is asked when no answer came; `witness` is given a small response's whole body;
+    `greeting` are events put into an event stream behind its first.
     """
 
     pool: Pool
@@ -66,6 +67,7 @@ class Relay:
     target: bytes | None = None
     witness: Callable[[int, bytes], None] | None = None
     hidden: frozenset[bytes] = frozenset()
+    greeting: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

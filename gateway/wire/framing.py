@@ -90,7 +90,7 @@ class Chunked:
     """
 
     __slots__ = (
-        "_decode", "_held", "_kept", "_left", "_passes", "_room", "_state", "_trailers", "done",
+        "_held", "_kept", "_left", "_passes", "_room", "_state", "_trailers", "decodes", "done",
     )  # fmt: skip
 
     def __init__(
@@ -102,7 +102,7 @@ class Chunked:
     ) -> None:
         self.done = False
         self._room = most
-        self._decode = decode
+        self.decodes = decode
         self._passes = passes
         self._held = b""
         self._kept = b""
@@ -111,6 +111,11 @@ class Chunked:
         # Plain functions: a bound method would make the body a cycle, which only the garbage
         # collector takes away.
         self._state: Callable[[Chunked, bytes, int, list[bytes]], int] = Chunked._size
+
+    @property
+    def between_chunks(self) -> bool:
+        """Whether all that was passed on ends with a whole chunk, and not yet with the last."""
+        return self._state is Chunked._size
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         if self._held:
@@ -141,7 +146,7 @@ class Chunked:
             self._state = Chunked._trailer
         else:
             self._state = Chunked._payload
-            if not self._decode:
+            if not self.decodes:
                 pieces.append(match[1] + b"\r\n")
         return end + 2
 
@@ -161,7 +166,7 @@ class Chunked:
         if data[at : at + 2] != b"\r\n":
             raise BadFraming("A chunk is longer than its size.")
         self._state = Chunked._size
-        if not self._decode:
+        if not self.decodes:
             pieces.append(b"\r\n")
         return at + 2
 
@@ -181,7 +186,7 @@ class Chunked:
                 self._kept += data[at : end + 2]
             return end + 2
         self.done = True
-        if not self._decode:
+        if not self.decodes:
             pieces.append(b"0\r\n%b\r\n" % self._kept)
         return end + 2
 

@@ -6,6 +6,7 @@ and retries only what no upstream can have acted on.
 """
 
 import asyncio
+from dataclasses import replace
 from time import monotonic
 
 from gateway.wire.delivery import Delivery, deliver
@@ -15,6 +16,7 @@ from gateway.wire.framing import BadFraming, Chunked, UntilClose
 from gateway.wire.handshake import check_switched
 from gateway.wire.request_head import RequestHead
 from gateway.wire.response_head import ResponseHead, check_begun, parse_response
+from gateway.wire.seam import Seam, is_event_stream, seam_of
 from gateway.wire.talk import ClientSide
 from gateway.wire.tasks import Tasks
 from gateway.wire.tunnel import Tunnel
@@ -38,13 +40,14 @@ class Exchange:
         "_head",
         "_heard",
         "_interim",
-        "_outcome",
         "_relay",
         "_request_done",
         "_response",
+        "_seam",
         "_tasks",
         "_upstream",
         "_witness",
+        "outcome",
     )
 
     def __init__(
@@ -53,7 +56,7 @@ class Exchange:
         self._client = client
         self._head = head
         self._relay = relay
-        self._outcome = outcome
+        self.outcome = outcome
         self._tasks = tasks
         self._upstream: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -64,13 +67,14 @@ class Exchange:
         self._interim = 0
         self._delivery: Delivery | None = None
         self._witness: Witness | None = None
+        self._seam: Seam | None = None
 
     # What the client's connection calls
 
     def begin(self) -> None:
         """Send the head at once over an idle connection, or after opening a new one."""
-        self._outcome.upstream = self._relay.pool.name
-        self._outcome.mark = self._relay.mark
+        self.outcome.upstream = self._relay.pool.name
+        self.outcome.mark = self._relay.mark
         connection = self._relay.pool.take()
         if connection is not None:
             self._attach(connection)
@@ -80,7 +84,7 @@ class Exchange:
     def request_bytes(self, piece: bytes, done: bool) -> None:
         self._request_done = done
         if self._upstream is not None and piece:
-            self._outcome.bytes_in += len(piece)
+            self.outcome.bytes_in += len(piece)
             self._upstream.transport.write(piece)
 
     def client_writable(self, writable: bool) -> None:
@@ -102,16 +106,43 @@ class Exchange:
         self._let_go()
 
     def revoke(self) -> None:
-        self._outcome.trouble = "revoked"
+        self.outcome.trouble = "revoked"
         self._truncate()
 
     def drain(self) -> None:
         """Shutting down: an endless stream ends now, anything else may finish."""
-        if self._response is not None and _is_event_stream(self._response):
+        if self._response is not None and is_event_stream(self._response):
             self._truncate()
 
     def expire(self) -> None:
         self._fail(Failure("timeout", "The upstream did not answer the handshake in time."))
+
+    # What is said to the client beside the upstream
+
+    def interject(self, events: bytes) -> bool:
+        """Put events of ours into the stream, if they can stand here and would be read."""
+        seam = self._seam
+        if seam is None or not seam.is_open or self._client.clogged:
+            return False
+        self._say(seam, events)
+        return True
+
+    def say_when_due(self, events: bytes) -> None:
+        """Have events of ours follow the stream's first, or the next that ends."""
+        if self._seam is None:
+            self._relay = replace(self._relay, greeting=self._relay.greeting + events)
+        else:
+            self._seam.waiting += events
+            self._say_what_is_due(self._seam)
+
+    def _say_what_is_due(self, seam: Seam) -> None:
+        if seam.is_due:
+            self._say(seam, seam.take_waiting())
+
+    def _say(self, seam: Seam, events: bytes) -> None:
+        said = seam.framed(events)
+        self.outcome.bytes_out += len(said)
+        self._client.write(said)
 
     # What the upstream's connection calls
 
@@ -124,7 +155,7 @@ class Exchange:
         except BadHead as bad:
             self._fail(Failure("invalid", bad.sentence))
         except BadFraming as bad:
-            self._outcome.trouble = str(bad)
+            self.outcome.trouble = str(bad)
             self._truncate()
 
     def upstream_ended(self) -> None:
@@ -135,7 +166,7 @@ class Exchange:
 
     def upstream_lost(self) -> None:
         if self._response is not None:
-            self._outcome.trouble = "upstream gone"
+            self.outcome.trouble = "upstream gone"
             self._truncate()
         elif self._may_repeat():
             self._let_go()
@@ -208,7 +239,7 @@ class Exchange:
         self._response = head
         self._note(head)
         if head.length == len(rest) and self._takes_it_whole(head):
-            self._outcome.bytes_out = len(rest)
+            self.outcome.bytes_out = len(rest)
             self._client.write(self._for_client(head, self._relay.mark) + rest)
             self._complete(keeps_client=True, reusable=True)
             return
@@ -218,6 +249,7 @@ class Exchange:
         if self._relay.witness is not None:
             as_sent = isinstance(delivery.body, Chunked) and self._head.minor == 1
             self._witness = Witness(self._relay.witness, chunked=as_sent)
+        self._seam = seam_of(head, delivery, self._relay.greeting)
         first = self._for_client(head, delivery.lines + self._relay.mark)
         try:
             self._pass_on(first, rest, delivery)
@@ -245,19 +277,24 @@ class Exchange:
         return head.for_client(added, self._relay.hidden, self._relay.refuse_cookie)
 
     def _note(self, head: ResponseHead) -> None:
-        self._outcome.status = head.status
-        self._outcome.first_byte = monotonic()
+        self.outcome.status = head.status
+        self.outcome.first_byte = monotonic()
 
     def _pass_on(self, first: bytes, data: bytes, delivery: Delivery) -> None:
         """Write `first` (the head, once) and what of `data` belongs to the body, in one piece."""
         piece, surplus = delivery.body.feed(data)
-        self._outcome.bytes_out += len(piece)
+        self.outcome.bytes_out += len(piece)
         if self._witness is not None:
             self._witness.see(piece)
+        seam = self._seam
+        if seam is not None:
+            seam.see(piece)
         if delivery.encode and piece:
             piece = b"%x\r\n%b\r\n" % (len(piece), piece)
         if first or piece:
             self._client.write(first + piece if first else piece)
+        if seam is not None and seam.waiting:
+            self._say_what_is_due(seam)
         if delivery.body.done:
             self._end(delivery, reusable=not surplus)
 
@@ -293,7 +330,7 @@ class Exchange:
         self._client.deadline = None
         line = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + self._relay.mark
         self._client.write(self._for_client(head, line))
-        tunnel = Tunnel(self._client, upstream, self._outcome)
+        tunnel = Tunnel(self._client, upstream, self.outcome)
         self._detach()
         upstream.serve(tunnel)
         self._client.become(tunnel)
@@ -306,9 +343,9 @@ class Exchange:
 
     def _fail(self, failure: Failure) -> None:
         """No answer came: ask what to do instead."""
-        self._outcome.trouble = failure.reason
+        self.outcome.trouble = failure.reason
         self.abandon()
-        self._client.decide_again(self._relay.otherwise(self._head, self._outcome.client, failure))
+        self._client.decide_again(self._relay.otherwise(self._head, self.outcome.client, failure))
 
     def _truncate(self) -> None:
         self.abandon()
@@ -322,7 +359,3 @@ class Exchange:
     def _detach(self) -> UpstreamConnection | None:
         upstream, self._upstream = self._upstream, None
         return upstream
-
-
-def _is_event_stream(head: ResponseHead) -> bool:
-    return any(b"text/event-stream" in kind.lower() for kind in head.noted(b"content-type"))

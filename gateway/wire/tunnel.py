@@ -5,6 +5,7 @@ Half-closes stay half-closes; a lost side aborts the other. Where the gateway it
 it says so to both ends by a WebSocket close frame, if one can stand where the bytes have come to.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.wire.door import Outcome
@@ -37,13 +38,14 @@ class Tunnel:
     __slots__ = (
         "_client",
         "_client_done",
+        "_counted",
         "_from_client",
         "_from_upstream",
-        "_outcome",
         "_to_client",
         "_to_upstream",
         "_upstream",
         "_upstream_done",
+        "outcome",
     )
 
     def __init__(
@@ -51,19 +53,35 @@ class Tunnel:
     ) -> None:
         self._client = client
         self._upstream = upstream
-        self._outcome = outcome
+        self.outcome = outcome
+        self._counted = 0
         self._client_done = False
         self._upstream_done = False
         self._from_client = Frames(masked=True)
         self._from_upstream = Frames(masked=False)
         # A message costs little more than two calls of these: look them up once.
         self._to_client = client.write
-        self._to_upstream = upstream.transport.write
+        self._to_upstream: Callable[[bytes], None] = upstream.transport.write
 
     def request_bytes(self, piece: bytes, done: bool = False) -> None:
         self._from_client.follow(piece)
-        self._outcome.bytes_in += len(piece)
+        self.outcome.bytes_in += len(piece)
         self._to_upstream(piece)
+
+    def has_moved(self) -> bool:
+        """Whether bytes have passed since this was last asked, pings and pongs included."""
+        before, self._counted = self._counted, self.outcome.bytes_in + self.outcome.bytes_out
+        return self._counted != before
+
+    def tell_of_next_bytes(self, told: Callable[[], None]) -> None:
+        """Call `told` once, when the client next sends something; it is passed on all the same."""
+
+        def pass_on(piece: bytes) -> None:
+            self._to_upstream = self._upstream.transport.write
+            self._to_upstream(piece)
+            told()
+
+        self._to_upstream = pass_on
 
     def client_writable(self, writable: bool) -> None:
         if self._upstream.transport.is_closing():
@@ -87,7 +105,7 @@ class Tunnel:
         self._upstream.abort()
 
     def revoke(self) -> None:
-        self._outcome.trouble = "revoked"
+        self.outcome.trouble = "revoked"
         self._part(_POLICY_VIOLATION, b"access has ended", otherwise_abort=True)
 
     def drain(self) -> None:
@@ -98,7 +116,7 @@ class Tunnel:
 
     def upstream_bytes(self, data: bytes) -> None:
         self._from_upstream.follow(data)
-        self._outcome.bytes_out += len(data)
+        self.outcome.bytes_out += len(data)
         self._to_client(data)
 
     def upstream_ended(self) -> None:

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from gateway.wire import relay as relay_module
+from gateway.wire.tunnel import Tunnel
 from tests.support.websocket import ASK, SWITCH, echo, listens, switches
 from tests.support.wire import (
     DEADLINE_S,
     Recorded,
+    Served,
     client,
     plays,
     plays_once,
@@ -232,3 +234,37 @@ async def test_slow_upstream_stops_the_client() -> None:
         assert to_upstream.transport.get_write_buffer_size() < 1_000_000
         go_on.set()
         await reader.exactly(written)
+
+
+async def test_next_bytes_of_the_client_are_told_of_once_and_passed_on() -> None:
+    told: list[bytes] = []
+
+    async with relaying(switches(echo)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        tunnel = tunnel_of(served)
+        tunnel.tell_of_next_bytes(lambda: told.append(b"told"))
+        for piece in (b"one", b"two"):
+            writer.write(piece)
+            assert await reader.exactly(3) == piece
+
+        assert told == [b"told"]
+
+
+async def test_tunnel_has_moved_when_bytes_passed_since_it_was_asked() -> None:
+    async with relaying(switches(echo)) as served, client(served.port) as (reader, writer):
+        writer.write(ASK)
+        await reader.head()
+        tunnel = tunnel_of(served)
+        assert not tunnel.has_moved()
+        writer.write(b"one")
+        await reader.exactly(3)
+
+        assert tunnel.has_moved()
+        assert not tunnel.has_moved()
+
+
+def tunnel_of(served: Served) -> Tunnel:
+    (receiver,) = served.pool.receivers()
+    assert isinstance(receiver, Tunnel)
+    return receiver
