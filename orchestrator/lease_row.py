@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+import anyio
 import sqlalchemy as sa  # noqa: TID251 - no container's row, and it must not wait for theirs
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError  # noqa: TID251
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine  # noqa: TID251
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine  # noqa:
 from orchestrator.errors import OrchestratorError
 
 NOBODY = ""
+_SQLITE_WAIT_S = 2.0  # for another program's write, which takes milliseconds
 _NAME = "orchestrator"
 _LEASES = sa.Table(
     "lease",
@@ -43,9 +45,16 @@ class LeaseRow:
     """Every method raises OrchestratorError when the database can't be used."""
 
     def __init__(self, url: str) -> None:
-        # A connection of its own: a store that is busy or hangs must not cost the lease. A second
-        # one, for while the first is still being ended.
-        self._engine = create_async_engine(url, pool_size=1, max_overflow=1)
+        # A statement on SQLite is a thread's, which can't be cancelled: it ends by itself.
+        self._own_end = url.startswith("sqlite")
+        # Connections of its own: a store that is busy or hangs must not cost the lease. Two, as
+        # one that hangs takes a moment to be ended.
+        self._engine = create_async_engine(
+            url,
+            pool_size=1,
+            max_overflow=1,
+            connect_args={"timeout": _SQLITE_WAIT_S} if self._own_end else {},
+        )
 
     async def aclose(self) -> None:
         await self._engine.dispose()
@@ -87,8 +96,9 @@ class LeaseRow:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._engine.begin() as connection:
-                yield connection
+            with anyio.CancelScope(shield=self._own_end):
+                async with self._engine.begin() as connection:
+                    yield connection
         except IntegrityError:
             raise
         except (SQLAlchemyError, OSError) as error:
