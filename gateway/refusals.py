@@ -76,13 +76,17 @@ def answer(code: str) -> Answer:
 def about(code: str, place: Place, wait_s: float | None) -> Answer:
     """Refuse because of where the session lives: why it cannot be had, and when to come back."""
     known = {"why": place.why, "state": place.state, "retry_after_s": wait_s or _RETRY_S}
+    if place.problem is not None:
+        known["reason"] = place.problem
     return of_error(GatewayError(code, _SENTENCES[code], **known), marks.SESSION)
 
 
 def because(code: str, cause: GatewayError) -> Answer:
     """Refuse because a start just failed; the cause's own sentence says why."""
     wait_s = cause.data.get("retry_after_s") or _RETRY_S
-    known = {"why": cause.message, "reason": cause.code, "retry_after_s": wait_s}
+    # Whoever waits in the orchestrator's queue is told how far they have come.
+    place = {"place": cause.data["place"]} if "place" in cause.data else {}
+    known = {"why": cause.message, "reason": cause.code, "retry_after_s": wait_s, **place}
     return of_error(GatewayError(code, _SENTENCES[code], **known), marks.SESSION)
 
 

@@ -63,6 +63,27 @@ def test_refusal_after_a_failed_start_gives_that_starts_own_sentence() -> None:
     assert b"Retry-After: 8\r\n" in answer.headers
 
 
+def test_refusal_tells_what_the_failure_was_and_the_place_of_who_waits() -> None:
+    queued = GatewayError("start_queued", "It is the 3rd of 7.", place=3, retry_after_s=4)
+    full = Place(State.FAILED, "No memory.", problem="no_room")
+
+    waiting = refusals.because("container_unavailable", queued)
+    failed = refusals.about("container_unavailable", full, 9)
+
+    assert (waiting.status, told(waiting)["data"]["reason"]) == (503, "start_queued")
+    assert told(waiting)["data"]["place"] == 3
+    assert told(failed)["data"]["reason"] == "no_room"
+
+
+def test_a_limit_of_ones_own_is_429_with_a_time_to_come_back() -> None:
+    cause = GatewayError("too_many_containers", "You have 3 already.", retry_after_s=30)
+
+    answer = refusals.of_error(cause)
+
+    assert answer.status == 429
+    assert b"Retry-After: 30\r\n" in answer.headers
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "code"),
     [
