@@ -12,30 +12,20 @@ import subprocess
 import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import httpx
 
 import gateway.settings
 import orchestrator.settings
+from gateway.cli import memory
 from gateway.cli.environment import PROJECT, CommandError, environment, for_docker, state_folder
+from gateway.cli.findings import Broken, Check, Environ, Missing
 from gateway.cli.images import has_agent_image
 from gateway.cli.serving import local_url
 from gateway.settings import DEFAULT_IMAGE, MOST_WORKERS
 
 _NEEDED_BYTES = 4 << 30
-
-Environ = Mapping[str, str]
-Check = Callable[[Environ], str]
-
-
-class Broken(Exception):
-    """A check failed; the message says what to do."""
-
-
-class Missing(Exception):
-    """Something is absent that a deployment can do without; the message says what that means."""
 
 
 def add_to(parser: ArgumentParser) -> None:
@@ -242,6 +232,7 @@ _CHECKS: tuple[tuple[str, Check], ...] = (
     ("port", _port),
     ("workers", _workers),
     ("disk", _disk),
+    ("memory", _of_orchestrator(memory.check)),
     ("secrets", _secrets),
     ("database", _database),
 )
