@@ -15,7 +15,7 @@ _NEXT = {
     "freeze": "It freezes {when}",
     "stop": "It is stopped {when}",
     "remove": "Its container is removed {when}, its files stay",
-    "start": "It starts again {when}",
+    "start": "A request can start it again {when}",
 }
 _WHEN_ASKED = {
     "new": "The first request starts it.",

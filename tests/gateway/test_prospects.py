@@ -80,7 +80,7 @@ ANSWERS = {"state": "ready", "why": "OpenCode answers."}
                 "why": "The image is missing.",
                 "next": {"action": "start", "at": "2026-11-22T14:07:08Z", "in_s": 8.2},
             },
-            "The image is missing. It starts again in 8 s.",
+            "The image is missing. A request can start it again in 8 s.",
         ),
         (
             {**ANSWERS, "next": {"action": "of a later version", "at": "", "in_s": 1}},
