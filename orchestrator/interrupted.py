@@ -1,14 +1,14 @@
 """Turns that a killed server left unfinished, told as the events that it could not send itself.
 
 OpenCode keeps such a message without an end for ever, and resumes nothing. Found by reading what is
-stored; no instance is loaded for it.
+stored, without loading directories for it. Who is told, and how long, is not known here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.events import member, objects, text
-from orchestrator.server import NotReady, Server
+from orchestrator.server import NotReady, Server, inside
 
 WHY = "The container was killed while it worked on this. Ask again to go on."
 # Not OpenCode's MessageAbortedError: its clients show that as the person's own wish, without words.
@@ -22,14 +22,22 @@ _TOOL_ERROR = "Tool execution aborted"
 Told = dict[str, Any]
 
 
-async def find_interrupted(server: Server) -> list[Told]:
+async def find_interrupted(server: Server, running: Mapping[str, str] | None = None) -> list[Told]:
     """OpenCode's own events, each `{"directory", "payload"}`, that end for a client what was left
     unfinished; empty if nothing was. To be asked right after the boot. What is told of a
-    conversation is out of date once it is in `Work.begun`. NotReady if nothing can be learnt."""
-    newest = await server.fetch("/experimental/session", {"limit": _NEWEST}, _EACH_WITHIN_S)
+    conversation is out of date once it is in `Work.begun`. NotReady if nothing can be learnt.
+
+    Looked at are the newest conversations of the server's own directory, and those known to have
+    been `running` (their directories by conversation), wherever they are. Not all: any request for
+    a conversation loads its directory, so that looking through them would load every one.
+    """
+    own = text(await server.fetch("/path", timeout_s=_EACH_WITHIN_S), "directory")
+    query = {**inside(own), "limit": _NEWEST}
+    newest = await server.fetch("/experimental/session", query, _EACH_WITHIN_S)
+    places = {text(each, "id"): text(each, "directory") for each in objects(newest)}
     told: list[Told] = []
-    for conversation in objects(newest):
-        told += endings(conversation, await _last(server, text(conversation, "id")))
+    for conversation, directory in {**places, **(running or {})}.items():
+        told += endings(conversation, directory, await _last(server, conversation))
     return told
 
 
@@ -48,7 +56,7 @@ async def _last(server: Server, conversation: str) -> Any:
     return next(reversed(objects(messages)), None)
 
 
-def endings(conversation: Any, last: Any) -> list[Told]:
+def endings(conversation: str, directory: str, last: Any) -> list[Told]:
     """The events that end this conversation's last message, if it has no end."""
     info = member(last, "info")
     time = member(info, "time")
@@ -56,7 +64,7 @@ def endings(conversation: Any, last: Any) -> list[Told]:
         return []
     parts = objects(last.get("parts"))
     end = _last_sign(time, parts)
-    whose = {"sessionID": text(conversation, "id")}
+    whose = {"sessionID": conversation}
     ended = {**info, "time": {**time, "completed": end}, "error": _ERROR}
     payloads = [
         ("message.updated", {**whose, "info": ended}),
@@ -68,7 +76,7 @@ def endings(conversation: Any, last: Any) -> list[Told]:
     number = text(info, "id").removeprefix("msg_")
     return [
         {
-            "directory": text(conversation, "directory"),
+            "directory": directory,
             "payload": {"id": f"evt_{number}{count}", "type": kind, "properties": properties},
         }
         for count, (kind, properties) in enumerate(payloads)

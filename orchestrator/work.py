@@ -102,6 +102,10 @@ class Work:
                 conversation = self._parents.get(conversation)
         return asking
 
+    def running(self) -> dict[str, str]:
+        """The directory of each conversation at work: what a kill would interrupt."""
+        return {conversation: turn.directory for conversation, turn in self.turns.items()}
+
     def directories(self) -> set[str]:
         """Those in which something is in progress, which are loaded therefore."""
         places = {turn.directory for turn in self.turns.values()}

@@ -9,7 +9,6 @@ from orchestrator.interrupted import WHY, conversation_of, endings, find_interru
 from orchestrator.server import NotReady, Server, client
 from tests.orchestrator.fake_opencode import FakeOpenCode, Manner
 
-CONVERSATION = {"id": "ses_1", "directory": "/workspace"}
 INFO = {"id": "msg_1", "role": "assistant", "sessionID": "ses_1", "time": {"created": 1000}}
 TEXT = {"id": "prt_1", "type": "text", "text": "wor", "time": {"start": 1500}}
 TOOL = {
@@ -27,7 +26,7 @@ def message(*parts: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def payloads(last: Any) -> list[dict[str, Any]]:
-    return [told["payload"] for told in endings(CONVERSATION, last)]
+    return [told["payload"] for told in endings("ses_1", "/workspace", last)]
 
 
 def test_a_killed_turn_is_ended_with_a_sentence_and_then_idle() -> None:
@@ -63,7 +62,7 @@ def test_a_tool_that_was_running_is_ended_as_opencode_ends_one() -> None:
 
 
 def test_every_event_has_an_id_of_its_own_and_the_conversations_directory() -> None:
-    told = endings(CONVERSATION, message(TEXT, TOOL))
+    told = endings("ses_1", "/workspace", message(TEXT, TOOL))
 
     ids = [each["payload"]["id"] for each in told]
     assert len(set(ids)) == len(ids)
@@ -82,12 +81,12 @@ def test_every_event_has_an_id_of_its_own_and_the_conversations_directory() -> N
     ],
 )
 def test_what_was_finished_or_never_begun_is_not_told(last: Any) -> None:
-    assert endings(CONVERSATION, last) == []
+    assert endings("ses_1", "/workspace", last) == []
 
 
 @pytest.mark.parametrize("parts", [None, 3, ["x"], [{"type": "tool", "state": 1}]])
 def test_strange_parts_hide_no_ending(parts: Any) -> None:
-    assert len(endings(CONVERSATION, {"info": INFO, "parts": parts})) == 4
+    assert len(endings("ses_1", "/workspace", {"info": INFO, "parts": parts})) == 4
 
 
 @pytest.fixture
@@ -98,16 +97,29 @@ async def fake() -> AsyncIterator[FakeOpenCode]:
     await fake.close()
 
 
-async def test_the_newest_conversations_are_looked_at_without_naming_a_directory(
+async def test_only_the_own_directorys_conversations_are_looked_through(
     fake: FakeOpenCode,
 ) -> None:
-    fake.says["/experimental/session"] = [CONVERSATION, {"id": "ses_2", "directory": "/b"}]
+    own = {"id": "ses_1", "directory": "/workspace"}
+    fake.says["/experimental/session in /workspace"] = [own, {**own, "id": "ses_2"}]
     fake.says["/session/ses_2/message"] = [message(TEXT)]
+    fake.says["/session/ses_3/message"] = [message(TEXT)]
     async with client() as asking:
         told = await find_interrupted(Server(asking, fake.address, "right"))
 
-    assert {each["directory"] for each in told} == {"/b"}
-    assert not any("directory" in asked for asked in fake.asked)
+    assert {conversation_of(each) for each in told} == {"ses_2"}
+    assert {each["directory"] for each in told} == {"/workspace"}
+    assert not any("ses_3" in asked for asked in fake.asked)
+
+
+async def test_what_was_known_to_run_elsewhere_is_looked_at_too(fake: FakeOpenCode) -> None:
+    fake.says["/session/ses_3/message"] = [message(TEXT)]
+    async with client() as asking:
+        server = Server(asking, fake.address, "right")
+        told = await find_interrupted(server, {"ses_3": "/elsewhere", "ses_4": "/elsewhere"})
+
+    assert {conversation_of(each) for each in told} == {"ses_3"}
+    assert {each["directory"] for each in told} == {"/elsewhere"}
 
 
 async def test_a_server_that_is_none_cannot_tell(fake: FakeOpenCode) -> None:
