@@ -45,6 +45,7 @@ class Attendant:
         self._scope = anyio.CancelScope()
         self._reading: Reading | None = None
         self._interrupted: list[dict[str, Any]] = []
+        self._left_running: dict[str, str] = {}
         self._stirred = anyio.Event()
         self.version: str | None = None
 
@@ -72,6 +73,8 @@ class Attendant:
     def leave(self) -> None:
         """The server is gone, and what was known of it with it."""
         self._scope.cancel()
+        if self._watch is not None:
+            self._left_running = self._watch.activity.work.running()
         self._watch = self._reading = self.version = None
         self._interrupted = []
         self.stir()
@@ -136,5 +139,5 @@ class Attendant:
         with suppress(NotReady):
             self.version = await server.check_health(_HEALTH_TIMEOUT_S)
             if look_back:
-                self._interrupted = await find_interrupted(server)
+                self._interrupted = await find_interrupted(server, self._left_running)
         self._changed()
