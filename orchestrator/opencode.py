@@ -1,16 +1,17 @@
 """What an OpenCode server is told: its agent's configuration, its environment, its password.
 
-The environment built here is all that OpenCode learns of its agent. Nothing here starts, asks or
-stops anything.
+What is built here is all that OpenCode learns of its agent, be it told when it starts or, as a
+spare that runs already, when it is claimed. Nothing here starts, asks or stops anything.
 """
 
 import hmac
 import json
 import re
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from orchestrator.containers import Agent, Environment
+from orchestrator.containers import Agent, Environment, Identity
 
 USERNAME = "opencode"
 COMPATIBLE = "openai-compatible"
@@ -23,6 +24,7 @@ KEY_VARIABLES = {
 }
 # What an own model is taken to be able to do; OpenCode knows the others from its own list.
 _OWN_MODEL = {"tool_call": True, "limit": {"context": 128_000, "output": 8_192}}
+_SETTLED = {"share": "disabled", "autoupdate": False}
 _HIDDEN = "[hidden]"
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -33,29 +35,46 @@ def password(key: bytes, nonce: str) -> str:
 
 
 def environment(agent: Agent, token: str, server_password: str) -> Environment:
-    values = {
-        "OPENCODE_SERVER_USERNAME": USERNAME,
-        "OPENCODE_SERVER_PASSWORD": server_password,
-        "OPENCODE_CONFIG_CONTENT": json.dumps(configuration(agent)),
-        "OPENCODE_DISABLE_AUTOUPDATE": "1",
-        "OPENCODE_DISABLE_MODELS_FETCH": "1",
-        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
-        KEY_VARIABLES[agent.provider]: token,
-    }
+    """For an OpenCode that is started for its agent."""
+    variable = KEY_VARIABLES[agent.provider]
+    config = configuration(agent, f"{{env:{variable}}}")
+    values = {**_surroundings(config, server_password), variable: token}
     return Environment(values, (token, server_password))
 
 
-def configuration(agent: Agent) -> dict[str, Any]:
-    """OpenCode's configuration for this agent; the key is named, never written."""
-    options = {"apiKey": f"{{env:{KEY_VARIABLES[agent.provider]}}}"}
+def spare_environment(server_password: str) -> Environment:
+    """For an OpenCode that is nobody's yet: it knows no provider."""
+    config = {**_SETTLED, "enabled_providers": []}
+    return Environment(_surroundings(config, server_password), (server_password,))
+
+
+def identity(agent: Agent, token: str) -> Identity:
+    """What makes a spare this agent's. No process can be given an environment while it runs, so
+    the key is written out; a tool that looks for it in the key's variable does not find it."""
+    return Identity(json.dumps(configuration(agent, token)), (token,))
+
+
+def _surroundings(config: Mapping[str, Any], server_password: str) -> dict[str, str]:
+    return {
+        "OPENCODE_SERVER_USERNAME": USERNAME,
+        "OPENCODE_SERVER_PASSWORD": server_password,
+        "OPENCODE_CONFIG_CONTENT": json.dumps(config),
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+    }
+
+
+def configuration(agent: Agent, key: str) -> dict[str, Any]:
+    """OpenCode's configuration for this agent, with its key or with where to find that."""
+    options = {"apiKey": key}
     if agent.base_url is not None:
         options["baseURL"] = agent.base_url
     provider: dict[str, Any] = {"options": options}
     if agent.provider == COMPATIBLE:
         provider |= {"npm": "@ai-sdk/openai-compatible", "name": agent.base_url}
     config: dict[str, Any] = {
-        "share": "disabled",
-        "autoupdate": False,
+        **_SETTLED,
         "enabled_providers": [agent.provider],
         "provider": {agent.provider: provider},
     }

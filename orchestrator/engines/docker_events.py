@@ -1,7 +1,7 @@
 """Docker's event stream, brought from a blocking thread of its own to the event loop.
 
-Only ends and removals are listened for, and only of this deployment's containers. What an event
-means is not known here: it is a reason to look.
+Only what ends, removes, freezes, thaws or renames is listened for, and only of this deployment's
+containers. What an event means is not known here: it is a reason to look.
 """
 
 import asyncio
@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
+from orchestrator.containers import key_of
 from orchestrator.engines.base import EngineError, EngineUnavailable
-from orchestrator.engines.docker_json import SESSION
 
 Word = str | EngineError | None
-_EVENTS = ["die", "destroy"]
+# With "oom", a tool that was killed for its memory is noticed although the server lives on.
+_EVENTS = ["die", "destroy", "oom", "pause", "rename", "unpause"]
 
 
 class DockerEvents:
@@ -66,7 +67,14 @@ class DockerEvents:
         self._say(None)
         if not self._closed.is_set():
             for event in self._stream:
-                self._say(event["Actor"]["Attributes"].get(SESSION))
+                self._tell(event["Actor"]["Attributes"])
+
+    def _tell(self, attributes: dict[str, str]) -> None:
+        """Say whose it is, and whose it was if it was renamed; other names mean nobody to us."""
+        for name in (attributes["name"], attributes.get("oldName", "")):
+            key = key_of(name.removeprefix("/"))
+            if key is not None:
+                self._say(key)
 
     def _say(self, word: Word) -> None:
         with suppress(RuntimeError):  # the loop has ended, so nobody listens

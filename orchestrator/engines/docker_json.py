@@ -1,13 +1,10 @@
-"""What is said to Docker of a container, and what its answers say: JSON and archives, no calls.
+"""What is said to Docker of a container, and what its answers say: JSON in and out, no calls.
 
-Labels carry what never changes; the name tells the session. No secret is in what is built here,
-except in `secrets_archive`, which goes into the container's own file system.
+Labels carry what never changes; the name tells whose it is, because a claimed spare is renamed. No
+secret is in what is built here: those take another way, which `docker_files` knows.
 """
 
-import io
 import json
-import shlex
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,24 +14,23 @@ from orchestrator.containers import (
     PORT,
     WORKSPACE,
     Address,
-    Environment,
     Limits,
     Observation,
     Spec,
+    Usage,
+    key_of,
     name_of,
 )
+from orchestrator.engines.docker_files import IDENTITY, LAUNCHER, USER
 
 MANAGED = "opencode-gateway.managed"
 DEPLOYMENT = "opencode-gateway.deployment"
-SESSION = "opencode-gateway.session"
 _GENERATION = "opencode-gateway.generation"
 _NONCE = "opencode-gateway.nonce"
 _FINGERPRINT = "opencode-gateway.config"
-_USER = 1000
-_LAUNCHER = "opencode-gateway/start"
 _KILLED = 128 + 9
 # Raised when containers are to be made differently, so that old ones are replaced.
-_SHAPE = 1
+_SHAPE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +41,8 @@ class Place:
     network: str
     reach: str
 
-    def labels(self, session_id: str) -> dict[str, str]:
-        return {MANAGED: "true", DEPLOYMENT: self.deployment, SESSION: session_id}
+    def labels(self) -> dict[str, str]:
+        return {MANAGED: "true", DEPLOYMENT: self.deployment}
 
     def owns(self, labels: Mapping[str, str] | None) -> bool:
         return labels is not None and labels.get(DEPLOYMENT) == self.deployment
@@ -69,13 +65,15 @@ def configuration(place: Place, spec: Spec, image: Mapping[str, Any]) -> dict[st
     own = image["Config"]
     return {
         "Image": spec.image,
-        "User": f"{_USER}:{_USER}",
+        "User": f"{USER}:{USER}",
         "WorkingDir": WORKSPACE,
-        "Entrypoint": ["/bin/sh", f"/{_LAUNCHER}"],
+        "Entrypoint": ["/bin/sh", f"/{LAUNCHER}"],
         "Cmd": [*(own.get("Entrypoint") or []), *(own.get("Cmd") or [])],
+        # The way by which a spare is told whose it is.
+        "OpenStdin": True,
         "ExposedPorts": {f"{PORT}/tcp": {}},
         "Labels": {
-            **place.labels(spec.session_id),
+            **place.labels(),
             _GENERATION: str(spec.generation),
             _NONCE: spec.nonce,
             _FINGERPRINT: spec.fingerprint,
@@ -90,7 +88,9 @@ def _host_configuration(place: Place, spec: Spec) -> dict[str, Any]:
         "NetworkMode": place.network,
         "PortBindings": published if place.reach == "port" else {},
         "ExtraHosts": ["host.docker.internal:host-gateway"],
-        "Mounts": [{"Type": "volume", "Source": name_of(spec.session_id), "Target": WORKSPACE}],
+        "Mounts": [{"Type": "volume", "Source": spec.volume, "Target": WORKSPACE}],
+        # In memory, so that what a spare is told is gone with the run it was told in.
+        "Tmpfs": {str(IDENTITY.parent): f"size=1m,mode=0700,uid={USER},gid={USER}"},
         # As process 1, OpenCode ignores SIGTERM and reaps nobody: it gets an init.
         "Init": True,
         "Memory": spec.limits.memory_bytes,
@@ -103,26 +103,50 @@ def _host_configuration(place: Place, spec: Spec) -> dict[str, Any]:
     }
 
 
-def observation(place: Place, shown: Mapping[str, Any]) -> Observation:
+def key(shown: Mapping[str, Any]) -> str | None:
+    """Whose container it is, by its name; None if somebody gave it a name that is none of ours."""
+    return key_of(shown["Name"].removeprefix("/"))
+
+
+def observation(place: Place, key: str, shown: Mapping[str, Any]) -> Observation:
     """What Docker's inspect says, in our words."""
     labels, state = shown["Config"]["Labels"], shown["State"]
     running = bool(state["Running"])
     return Observation(
-        session_id=labels[SESSION],
+        key=key,
         container_id=shown["Id"],
         nonce=labels[_NONCE],
         fingerprint=labels[_FINGERPRINT],
         running=running,
         boot=state["StartedAt"],
-        address=_address(place, labels[SESSION], shown) if running else None,
+        volume=_volume(shown),
+        frozen=bool(state["Paused"]),
+        address=_address(place, key, shown) if running else None,
         end="" if running else _end(state, shown["HostConfig"]["Memory"]),
     )
 
 
-def _address(place: Place, session_id: str, shown: Mapping[str, Any]) -> Address | None:
+def usage(told: Mapping[str, Any]) -> Usage | None:
+    """What Docker's statistics say; None where they say nothing, as of what does not run."""
+    memory, processor = told["memory_stats"], told["cpu_stats"]["cpu_usage"]
+    if "usage" not in memory:
+        return None
+    pages = memory.get("stats", {})
+    # Files that were not read lately are given back as soon as somebody needs the memory. The
+    # first name is version 1's of Linux' control groups, the second version 2's.
+    spare = pages.get("total_inactive_file", pages.get("inactive_file", 0))
+    return Usage(max(0, memory["usage"] - spare), processor["total_usage"] / 1e9)
+
+
+def _volume(shown: Mapping[str, Any]) -> str:
+    found = [each["Name"] for each in shown["Mounts"] if each["Destination"] == WORKSPACE]
+    return found[0] if found else ""
+
+
+def _address(place: Place, key: str, shown: Mapping[str, Any]) -> Address | None:
     networks = shown["NetworkSettings"]
     if place.reach == "name":
-        return Address(name_of(session_id), PORT)
+        return Address(name_of(key), PORT)
     if place.reach == "port":
         bindings = networks["Ports"].get(f"{PORT}/tcp") or []
         return Address("127.0.0.1", int(bindings[0]["HostPort"])) if bindings else None
@@ -140,58 +164,3 @@ def _end(state: Mapping[str, Any], memory_bytes: int) -> str:
     if code > 128:
         return f"It was ended by signal {code - 128}."
     return f"It ended by itself with exit code {code}."
-
-
-def volume_archive() -> bytes:
-    """Folders in the volume that OpenCode's user owns, whatever the image made of its root."""
-    home = f"{WORKSPACE[1:]}/.home"
-    return _archive(
-        [
-            (_folder(WORKSPACE[1:], 0o755), b""),
-            (_folder(home, 0o700), b""),
-            # The home lies in the workspace, which may be a repository: it is none of its files.
-            (_file(f"{home}/.gitignore", 0o644), b"*\n"),
-        ]
-    )
-
-
-def secrets_archive(environment: Environment) -> bytes:
-    """The launcher: it deletes itself, exports the environment and becomes the real program.
-
-    So no secret is in Docker's own view of the container, and none stays in its file system once
-    it has run. Where it did not get so far, `spent_archive` takes its place.
-    """
-    values = {"HOME": f"{WORKSPACE}/.home", **environment.values}
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
-    return _launcher(f'rm -f "$0"\n{exports}exec "$@"\n')
-
-
-def spent_archive() -> bytes:
-    """A launcher without secrets, over one that may still hold some: Docker can't delete a file."""
-    return _launcher("exit 2\n")
-
-
-def _launcher(script: str) -> bytes:
-    folder, _, _ = _LAUNCHER.partition("/")
-    return _archive([(_folder(folder, 0o700), b""), (_file(_LAUNCHER, 0o400), script.encode())])
-
-
-def _archive(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for entry, content in entries:
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def _folder(name: str, mode: int) -> tarfile.TarInfo:
-    entry = _file(name, mode)
-    entry.type = tarfile.DIRTYPE
-    return entry
-
-
-def _file(name: str, mode: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.mode, entry.uid, entry.gid = mode, _USER, _USER
-    return entry

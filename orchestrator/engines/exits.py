@@ -1,7 +1,7 @@
 """Notice that a watched process ended, also one that is not our child, without a thread for it.
 
 Linux gives a handle that becomes readable at the end; elsewhere the process is looked at four
-times a second. This module knows sessions only as the words it gives back.
+times a second. This module knows containers only by the keys it gives back.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ _LOOK_EVERY_S = 0.25
 
 
 class Exits:
-    """The processes being watched, and the queue of sessions whose process ended."""
+    """The processes being watched, and the queue of keys whose process ended."""
 
     def __init__(self) -> None:
         self._ended: asyncio.Queue[str] = asyncio.Queue()
@@ -23,19 +23,19 @@ class Exits:
     async def next(self) -> str:
         return await self._ended.get()
 
-    def watch(self, session_id: str, process: Process) -> None:
-        key = (session_id, process)
-        if key not in self._watched:
-            self._watched[key] = _when_ended(process, lambda: self._note(key))
+    def watch(self, key: str, process: Process) -> None:
+        watched = (key, process)
+        if watched not in self._watched:
+            self._watched[watched] = _when_ended(process, lambda: self._note(watched))
 
     def close(self) -> None:
         for stop in self._watched.values():
             stop()
         self._watched.clear()
 
-    def _note(self, key: tuple[str, Process]) -> None:
-        self._watched.pop(key)()
-        self._ended.put_nowait(key[0])
+    def _note(self, watched: tuple[str, Process]) -> None:
+        self._watched.pop(watched)()
+        self._ended.put_nowait(watched[0])
 
 
 def _when_ended(process: Process, call: Callable[[], None]) -> Callable[[], None]:

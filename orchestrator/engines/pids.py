@@ -1,4 +1,4 @@
-"""Operating system processes that may outlive us: who they are, that they live, how they end.
+"""Operating system processes that may outlive us: who they are, how they stand still and end.
 
 A process number alone names nobody, because numbers are used again; with its moment of birth it
 does. This module knows no container and blocks, so it is called on worker threads.
@@ -10,10 +10,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_LOOK_EVERY_S = 0.02
+from orchestrator.containers import Usage
+
+_LOOK_EVERY_S = 0.005
+_STOPPED = "T"
+# Where Linux tells what we ask of a process, counted from its state. The ticks are its own and
+# those of the children it has seen end, in its own program and in the system's.
+_SESSION, _TICKS, _PAGES = 3, slice(11, 15), 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,41 +33,86 @@ class Process:
     def lives(self) -> bool:
         return birth(self.pid) == self.born
 
+    def is_frozen(self) -> bool:
+        state, born = _state(self.pid)
+        return born == self.born and state == _STOPPED
+
+    def freeze(self, within_s: float) -> None:
+        """Stop its whole group where it is, and return once it stands still."""
+        self._signal(signal.SIGSTOP)
+        _wait(lambda: self.is_frozen() or not self.lives(), within_s)
+
+    def thaw(self, within_s: float) -> None:
+        self._signal(signal.SIGCONT)
+        _wait(lambda: not self.is_frozen(), within_s)
+
     def end(self, grace_s: float) -> None:
         """End its whole group: politely, and after `grace_s` for certain."""
         if not self.lives():
             return  # and its number may be somebody else's by now
         self._signal_group(signal.SIGTERM)
-        self._ended_within(grace_s)
+        self._signal_group(signal.SIGCONT)  # what is frozen would not notice the other
+        _wait(lambda: not self.lives(), grace_s)
         # What it started shares its group, whose number stays taken while any of them lives.
         self._signal_group(signal.SIGKILL)
-        self._ended_within(grace_s)
+        _wait(lambda: not self.lives(), grace_s)
+
+    def usage(self) -> Usage | None:
+        """What it and all it started use; None where the system does not tell."""
+        if sys.platform != "linux":
+            return None
+        # The session and not the group: a shell gives each of its jobs a group of its own.
+        kin = [fields for fields in _everybody() if int(fields[_SESSION]) == self.pid]
+        pages = sum(int(fields[_PAGES]) for fields in kin)
+        ticks = sum(int(part) for fields in kin for part in fields[_TICKS])
+        return Usage(pages * os.sysconf("SC_PAGE_SIZE"), ticks / os.sysconf("SC_CLK_TCK"))
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.lives():
+            self._signal_group(number)
 
     def _signal_group(self, number: signal.Signals) -> None:
         # macOS says the second of a group that holds only zombies.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
-    def _ended_within(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while self.lives() and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY_S)
+
+def _wait(holds: Callable[[], bool], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
 
 
 def birth(pid: int) -> str | None:
     """When the process was born, in the system's own notation; None if it is dead or a zombie."""
-    state, born = _from_proc(pid) if sys.platform == "linux" else _from_ps(pid)
+    state, born = _state(pid)
     return None if state in ("", "Z", "X") else born
 
 
+def _state(pid: int) -> tuple[str, str]:
+    """Its state, one letter, and its moment of birth; empty if there is none of that number."""
+    return _from_proc(pid) if sys.platform == "linux" else _from_ps(pid)
+
+
 def _from_proc(pid: int) -> tuple[str, str]:
+    fields = _fields(pid)
+    return (fields[0], fields[19]) if fields else ("", "")
+
+
+def _fields(pid: int) -> list[str]:
+    """What Linux tells of a process, from its state on; see proc(5)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except (FileNotFoundError, ProcessLookupError):
-        return "", ""
+        return []
     # The name in parentheses may itself hold spaces and parentheses: count from its end.
-    fields = text.rpartition(")")[2].split()
-    return fields[0], fields[19]
+    return text.rpartition(")")[2].split()
+
+
+def _everybody() -> Iterator[list[str]]:
+    for path in Path("/proc").glob("[0-9]*"):
+        if fields := _fields(int(path.name)):
+            yield fields
 
 
 def _from_ps(pid: int) -> tuple[str, str]:

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import anyio.to_thread
 
-from orchestrator.containers import Environment, Limits, Observation, Spec
+from orchestrator.containers import Environment, Identity, Limits, Observation, Room, Spec, Usage
 from orchestrator.engines.base import EngineError
 from orchestrator.engines.exits import Exits
+from orchestrator.engines.memory import room_here
 from orchestrator.engines.pids import Process
 from orchestrator.engines.shelf import Shelf
 
@@ -23,6 +24,7 @@ class ProcessEngine:
     """Runs `opencode serve` on this machine; see `base.Engine` for what its methods promise."""
 
     name = "process"
+    has_spares = False
 
     def __init__(self, program: Path, state: Path, search_path: str) -> None:
         self._shelf = Shelf(program, state, search_path)
@@ -37,34 +39,46 @@ class ProcessEngine:
     async def create(self, spec: Spec) -> Observation:
         return await _run(lambda: self._shelf.create(spec))
 
-    async def start(self, session_id: str, environment: Environment) -> Observation:
-        seen = await _run(lambda: self._shelf.start(session_id, environment))
-        self._watch(seen)
-        return seen
+    async def start(self, key: str, environment: Environment) -> Observation:
+        return self._watched(await _run(lambda: self._shelf.start(key, environment)))
 
-    async def stop(self, session_id: str) -> None:
-        await _run(lambda: self._shelf.stop(session_id))
+    async def claim(self, spare: str, key: str, identity: Identity) -> Observation:
+        """A process can be given neither another folder nor another environment while it runs."""
+        raise EngineError("Local processes can't be started for nobody and claimed later.")
 
-    async def remove(self, session_id: str) -> None:
-        await _run(lambda: self._shelf.remove(session_id))
+    async def freeze(self, key: str) -> None:
+        await _run(lambda: self._shelf.freeze(key))
 
-    async def remove_volume(self, session_id: str) -> None:
-        await _run(lambda: self._shelf.remove_volume(session_id))
+    async def thaw(self, key: str) -> Observation:
+        return self._watched(await _run(lambda: self._shelf.thaw(key)))
 
-    async def find(self, session_id: str) -> Observation | None:
-        seen = await _run(lambda: self._shelf.find(session_id))
-        if seen is not None:
-            self._watch(seen)
-        return seen
+    async def stop(self, key: str) -> None:
+        await _run(lambda: self._shelf.stop(key))
+
+    async def remove(self, key: str) -> None:
+        await _run(lambda: self._shelf.remove(key))
+
+    async def remove_volume(self, volume: str) -> None:
+        await _run(lambda: self._shelf.remove_volume(volume))
+
+    async def find(self, key: str) -> Observation | None:
+        seen = await _run(lambda: self._shelf.find(key))
+        return None if seen is None else self._watched(seen)
 
     async def find_all(self) -> list[Observation]:
-        found = await _run(self._shelf.find_all)
-        for seen in found:
-            self._watch(seen)
-        return found
+        return [self._watched(seen) for seen in await _run(self._shelf.find_all)]
 
-    async def last_lines(self, session_id: str) -> list[str]:
-        return await _run(lambda: self._shelf.last_lines(session_id))
+    async def volumes(self) -> list[str]:
+        return await _run(self._shelf.volumes)
+
+    async def usage(self, key: str) -> Usage | None:
+        return await _run(lambda: self._shelf.usage(key))
+
+    async def room(self) -> Room:
+        return await _run(room_here)
+
+    async def last_lines(self, key: str) -> list[str]:
+        return await _run(lambda: self._shelf.last_lines(key))
 
     async def events(self) -> AsyncGenerator[str | None, None]:
         yield None
@@ -77,10 +91,11 @@ class ProcessEngine:
     async def aclose(self) -> None:
         self._exits.close()
 
-    def _watch(self, seen: Observation) -> None:
+    def _watched(self, seen: Observation) -> Observation:
         if seen.running:
             pid, _, born = seen.boot.partition(".")
-            self._exits.watch(seen.session_id, Process(int(pid), born))
+            self._exits.watch(seen.key, Process(int(pid), born))
+        return seen
 
 
 async def _run(work: Callable[[], T]) -> T:

@@ -12,19 +12,21 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from orchestrator.containers import Address, Environment, Observation, Spec
+from orchestrator.containers import Address, Environment, Observation, Spec, Usage
 from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.engines.pids import Process, birth, reap
 
 _GRACE_S = 5.0
 _TAIL_BYTES = 8192
+_NEVER_CREATED = "Its process was never created, or its note was removed."
 
 
 @dataclass(frozen=True, slots=True)
 class _Note:
     """What is written down of one process; no secret, because it outlives the process."""
 
-    session_id: str
+    key: str
+    volume: str
     nonce: str
     fingerprint: str
     process: Process | None = None
@@ -48,22 +50,22 @@ class Shelf:
             )
 
     def create(self, spec: Spec) -> Observation:
-        volume = self._volumes / spec.session_id
+        volume = self._volumes / spec.volume
         volume.mkdir(mode=0o700, parents=True, exist_ok=True)
         home = volume / ".home"
         home.mkdir(mode=0o700, exist_ok=True)
         (home / ".gitignore").write_text("*\n", "utf-8")
-        note = _Note(spec.session_id, spec.nonce, spec.fingerprint)
+        note = _Note(spec.key, spec.volume, spec.nonce, spec.fingerprint)
         self._write(note)
         return _observed(note, self._volumes)
 
-    def start(self, session_id: str, environment: Environment) -> Observation:
+    def start(self, key: str, environment: Environment) -> Observation:
         self.check()
-        note = self._read(session_id)
+        note = self._read(key)
         if note is None:
-            raise EngineError("Its process was never created, or its note was removed.")
+            raise EngineError(_NEVER_CREATED)
         port = _free_port()
-        pid = self._spawn(session_id, port, environment)
+        pid = self._spawn(note, port, environment)
         born = birth(pid)
         process = None if born is None else Process(pid, born)
         end = "It ended as soon as it was started." if process is None else ""
@@ -71,45 +73,62 @@ class Shelf:
         self._write(note)
         return _observed(note, self._volumes)
 
-    def stop(self, session_id: str) -> None:
-        note = self._read(session_id)
+    def freeze(self, key: str) -> None:
+        note = self._current(key)
+        if note is None or note.process is None:
+            raise EngineError("What does not run can't be frozen.")
+        note.process.freeze(_GRACE_S)
+
+    def thaw(self, key: str) -> Observation:
+        note = self._current(key)
+        if note is None:
+            raise EngineError(_NEVER_CREATED)
+        if note.process is not None:
+            note.process.thaw(_GRACE_S)
+        return _observed(note, self._volumes)
+
+    def stop(self, key: str) -> None:
+        note = self._read(key)
         if note is not None and note.process is not None:
             note.process.end(_GRACE_S)
             reap(note.process.pid)
             self._write(replace(note, process=None, end="It was stopped."))
 
-    def remove(self, session_id: str) -> None:
-        self.stop(session_id)
-        self._note(session_id).unlink(missing_ok=True)
-        self._output(session_id).unlink(missing_ok=True)
+    def remove(self, key: str) -> None:
+        self.stop(key)
+        self._note(key).unlink(missing_ok=True)
+        self._output(key).unlink(missing_ok=True)
 
-    def remove_volume(self, session_id: str) -> None:
+    def remove_volume(self, volume: str) -> None:
         with suppress(FileNotFoundError):
-            shutil.rmtree(self._volumes / session_id)
+            shutil.rmtree(self._volumes / volume)
 
-    def find(self, session_id: str) -> Observation | None:
-        note = self._read(session_id)
-        if note is not None and note.process is not None and not note.process.lives():
-            end = reap(note.process.pid) or "It ended while nobody was watching."
-            note = replace(note, process=None, end=end)
-            self._write(note)
+    def volumes(self) -> list[str]:
+        return [path.name for path in self._volumes.glob("*/")]
+
+    def find(self, key: str) -> Observation | None:
+        note = self._current(key)
         return None if note is None else _observed(note, self._volumes)
 
     def find_all(self) -> list[Observation]:
         found = [self.find(path.stem) for path in self._notes.glob("*.json")]
         return [seen for seen in found if seen is not None]
 
-    def last_lines(self, session_id: str) -> list[str]:
+    def usage(self, key: str) -> Usage | None:
+        note = self._current(key)
+        return None if note is None or note.process is None else note.process.usage()
+
+    def last_lines(self, key: str) -> list[str]:
         try:
-            with self._output(session_id).open("rb") as output:
+            with self._output(key).open("rb") as output:
                 output.seek(max(0, output.seek(0, os.SEEK_END) - _TAIL_BYTES))
                 return output.read().decode("utf-8", "replace").splitlines()
         except FileNotFoundError:
             return []
 
-    def _spawn(self, session_id: str, port: int, environment: Environment) -> int:
+    def _spawn(self, note: _Note, port: int, environment: Environment) -> int:
         """Start it in a session of its own, so that our end and our Ctrl-C are not its own."""
-        volume = self._volumes / session_id
+        volume = self._volumes / note.volume
         serve = [str(self._program), "serve", "--hostname", "127.0.0.1", "--port", str(port)]
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         return os.posix_spawn(
@@ -123,21 +142,31 @@ class Shelf:
             },
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(self._output(session_id)), flags, 0o600),
+                (os.POSIX_SPAWN_OPEN, 1, str(self._output(note.key)), flags, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
         )
 
-    def _note(self, session_id: str) -> Path:
-        return self._notes / f"{session_id}.json"
+    def _current(self, key: str) -> _Note | None:
+        """The note, brought up to date if its process has ended."""
+        note = self._read(key)
+        if note is None or note.process is None or note.process.lives():
+            return note
+        end = reap(note.process.pid) or "It ended while nobody was watching."
+        note = replace(note, process=None, end=end)
+        self._write(note)
+        return note
 
-    def _output(self, session_id: str) -> Path:
-        return self._notes / f"{session_id}.log"
+    def _note(self, key: str) -> Path:
+        return self._notes / f"{key}.json"
 
-    def _read(self, session_id: str) -> _Note | None:
+    def _output(self, key: str) -> Path:
+        return self._notes / f"{key}.log"
+
+    def _read(self, key: str) -> _Note | None:
         try:
-            fields = json.loads(self._note(session_id).read_text("utf-8"))
+            fields = json.loads(self._note(key).read_text("utf-8"))
         except FileNotFoundError:
             return None
         process = fields.pop("process")
@@ -145,23 +174,25 @@ class Shelf:
 
     def _write(self, note: _Note) -> None:
         self._notes.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._note(note.session_id).with_suffix(".draft")
+        draft = self._note(note.key).with_suffix(".draft")
         draft.write_text(json.dumps(asdict(note)), "utf-8")
-        draft.replace(self._note(note.session_id))
+        draft.replace(self._note(note.key))
 
 
 def _observed(note: _Note, volumes: Path) -> Observation:
     process = note.process
     return Observation(
-        session_id=note.session_id,
+        key=note.key,
         container_id=note.nonce,
         nonce=note.nonce,
         fingerprint=note.fingerprint,
         running=process is not None,
         boot="" if process is None else f"{process.pid}.{process.born}",
         address=None if process is None else Address("127.0.0.1", note.port),
+        volume=note.volume,
+        frozen=process is not None and process.is_frozen(),
         end=note.end,
-        workspace=str(volumes / note.session_id),
+        workspace=str(volumes / note.volume),
     )
 
 

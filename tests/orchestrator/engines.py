@@ -58,8 +58,8 @@ async def process_bench(folder: Path) -> AsyncIterator[Bench]:
         made.append(ProcessEngine(program, state, os.defpath))
         return made[-1]
 
-    async def kill(session_id: str) -> None:
-        note = json.loads((state / "processes" / f"{session_id}.json").read_text())
+    async def kill(key: str) -> None:
+        note = json.loads((state / "processes" / f"{key}.json").read_text())
         os.kill(note["process"]["pid"], signal.SIGKILL)
 
     yield Bench(make(), make, make(folder / "other"), kill)
@@ -77,8 +77,8 @@ async def docker_bench() -> AsyncIterator[Bench]:
         made.append(DockerEngine(ENVIRONMENT, Place(deployment, network, "ip")))
         return made[-1]
 
-    async def kill(session_id: str) -> None:
-        docker("kill", name_of(session_id))
+    async def kill(key: str) -> None:
+        docker("kill", name_of(key))
 
     yield Bench(make(), make, make("somebody else's"), kill)
     await _clear(made[0], made)
@@ -88,7 +88,8 @@ async def docker_bench() -> AsyncIterator[Bench]:
 
 async def _clear(engine: Engine, made: list[Engine]) -> None:
     for seen in await engine.find_all():
-        await engine.remove(seen.session_id)
-        await engine.remove_volume(seen.session_id)
+        await engine.remove(seen.key)
+    for volume in await engine.volumes():
+        await engine.remove_volume(volume)
     for each in made:
         await each.aclose()

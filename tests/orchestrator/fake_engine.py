@@ -11,7 +11,16 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from orchestrator.containers import Environment, Limits, Observation, Spec
+from orchestrator.containers import (
+    Environment,
+    Identity,
+    Limits,
+    Observation,
+    Room,
+    Spec,
+    Usage,
+    is_spare,
+)
 from orchestrator.engines.base import EngineError, EngineUnavailable
 from tests.orchestrator.fake_opencode import FakeOpenCode, Manner
 
@@ -20,20 +29,24 @@ from tests.orchestrator.fake_opencode import FakeOpenCode, Manner
 class FakeContainer:
     seen: Observation
     server: FakeOpenCode | None = None
+    usage: Usage = field(default_factory=lambda: Usage(240 << 20, 1.0))
+    identity: Identity | None = None
     lines: list[str] = field(default_factory=list)
 
 
 class FakeEngine:
     name = "fake"
+    has_spares = True
     opencode = FakeOpenCode
 
     def __init__(self) -> None:
         self.containers: dict[str, FakeContainer] = {}
-        self.volumes: dict[str, bool] = {}
+        self.written: dict[str, bool] = {}
         """Each volume, and whether something has been written to it."""
         self.calls: Counter[str] = Counter()
         self.manner = Manner.HEALTHY
         self.answers = True
+        self.memory = Room(8 << 30, 4 << 30)
         self._refusals: dict[str, EngineError] = {}
         self._holds: dict[str, anyio.Event] = {}
         self._reached: dict[str, anyio.Event] = {}
@@ -59,16 +72,16 @@ class FakeEngine:
         with anyio.fail_after(5):
             await self._reached[method].wait()
 
-    async def lose(self, session_id: str) -> None:
+    async def lose(self, key: str) -> None:
         """Remove a container while nobody listens."""
-        await self._halt(session_id, "")
-        del self.containers[session_id]
+        await self._halt(key, "")
+        del self.containers[key]
         while not self._words.empty():
             self._words.get_nowait()
 
-    async def kill(self, session_id: str, end: str = "It was ended by signal 9.") -> None:
+    async def kill(self, key: str, end: str = "It was ended by signal 9.") -> None:
         """What a person with Docker's own tools does: the supervisor learns of it by event."""
-        await self._halt(session_id, end)
+        await self._halt(key, end)
 
     def show_all(self) -> None:
         """Say that events may have been missed, as after an engine's own restart."""
@@ -77,8 +90,8 @@ class FakeEngine:
     def break_events(self) -> None:
         self._words.put_nowait(EngineUnavailable("The stream of events broke."))
 
-    def server(self, session_id: str) -> FakeOpenCode:
-        server = self.containers[session_id].server
+    def server(self, key: str) -> FakeOpenCode:
+        server = self.containers[key].server
         assert server is not None
         return server
 
@@ -91,19 +104,24 @@ class FakeEngine:
 
     async def create(self, spec: Spec) -> Observation:
         await self._called("create")
-        self.volumes.setdefault(spec.session_id, False)
-        container_id = f"container-{self.calls['create']}"
+        self.written.setdefault(spec.volume, False)
         seen = Observation(
-            spec.session_id, container_id, spec.nonce, spec.fingerprint, running=False, boot=""
+            spec.key,
+            f"container-{self.calls['create']}",
+            spec.nonce,
+            spec.fingerprint,
+            running=False,
+            boot="",
+            volume=spec.volume,
         )
-        self.containers[spec.session_id] = FakeContainer(seen)
+        self.containers[spec.key] = FakeContainer(seen)
         return seen
 
-    async def start(self, session_id: str, environment: Environment) -> Observation:
+    async def start(self, key: str, environment: Environment) -> Observation:
         await self._called("start")
-        if session_id not in self.containers:
+        if key not in self.containers:
             raise EngineError("There is no such container.")
-        container = self.containers[session_id]
+        container = self.containers[key]
         container.server = self.opencode(environment.values["OPENCODE_SERVER_PASSWORD"])
         container.server.manner = self.manner
         address = await container.server.listen()
@@ -111,38 +129,83 @@ class FakeEngine:
         container.seen = replace(
             container.seen, running=True, boot=f"boot-{self._boots}", address=address, end=""
         )
-        container.lines = self._printed(session_id, environment)
+        container.lines = self._printed(container.seen.volume, environment)
         if "END_WITH" in environment.values:
             await self._halt(
-                session_id, f"It ended by itself with exit code {environment.values['END_WITH']}."
+                key, f"It ended by itself with exit code {environment.values['END_WITH']}."
             )
         return container.seen
 
-    async def stop(self, session_id: str) -> None:
+    async def claim(self, spare: str, key: str, identity: Identity) -> Observation:
+        await self._called("claim")
+        container = self._running(spare)
+        if not is_spare(spare) or container.identity is not None:
+            raise EngineError("It did not take its agent's configuration.")
+        container.identity = identity
+        if key in self.containers:
+            raise EngineError("There is a container of that name already.")
+        container.seen = replace(container.seen, key=key)
+        self.containers[key] = self.containers.pop(spare)
+        for each in (spare, key):
+            self._words.put_nowait(each)
+        return container.seen
+
+    async def freeze(self, key: str) -> None:
+        await self._called("freeze")
+        container = self._running(key)
+        self.server(key).freeze()
+        container.seen = replace(container.seen, frozen=True)
+        self._words.put_nowait(key)
+
+    async def thaw(self, key: str) -> Observation:
+        await self._called("thaw")
+        if key not in self.containers:
+            raise EngineError("There is no such container.")
+        container = self.containers[key]
+        if container.server is not None:
+            container.server.thaw()
+        container.seen = replace(container.seen, frozen=False)
+        self._words.put_nowait(key)
+        return container.seen
+
+    async def stop(self, key: str) -> None:
         await self._called("stop")
-        await self._halt(session_id, "It was stopped.")
+        await self._halt(key, "It was stopped.")
 
-    async def remove(self, session_id: str) -> None:
+    async def remove(self, key: str) -> None:
         await self._called("remove")
-        await self._halt(session_id, "")
-        self.containers.pop(session_id, None)
+        await self._halt(key, "")
+        self.containers.pop(key, None)
 
-    async def remove_volume(self, session_id: str) -> None:
+    async def remove_volume(self, volume: str) -> None:
         await self._called("remove_volume")
-        self.volumes.pop(session_id, None)
+        self.written.pop(volume, None)
 
-    async def find(self, session_id: str) -> Observation | None:
+    async def find(self, key: str) -> Observation | None:
         await self._called("find")
-        container = self.containers.get(session_id)
+        container = self.containers.get(key)
         return None if container is None else container.seen
 
     async def find_all(self) -> list[Observation]:
         await self._called("find_all")
         return [container.seen for container in self.containers.values()]
 
-    async def last_lines(self, session_id: str) -> list[str]:
+    async def volumes(self) -> list[str]:
+        await self._called("volumes")
+        return list(self.written)
+
+    async def usage(self, key: str) -> Usage | None:
+        await self._called("usage")
+        container = self.containers.get(key)
+        return container.usage if container is not None and container.seen.running else None
+
+    async def room(self) -> Room:
+        await self._called("room")
+        return self.memory
+
+    async def last_lines(self, key: str) -> list[str]:
         await self._called("last_lines")
-        container = self.containers.get(session_id)
+        container = self.containers.get(key)
         return [] if container is None else container.lines
 
     async def events(self) -> AsyncGenerator[str | None, None]:
@@ -158,12 +221,17 @@ class FakeEngine:
         self.calls["hurry"] += 1
 
     async def aclose(self) -> None:
-        for session_id in list(self.containers):
-            await self._halt(session_id, "")
+        for key in list(self.containers):
+            await self._halt(key, "")
 
-    def _printed(self, session_id: str, environment: Environment) -> list[str]:
+    def _running(self, key: str) -> FakeContainer:
+        if key not in self.containers or not self.containers[key].seen.running:
+            raise EngineError("It does not run.")
+        return self.containers[key]
+
+    def _printed(self, volume: str, environment: Environment) -> list[str]:
         """What the contract tests' program prints."""
-        before, self.volumes[session_id] = self.volumes[session_id], True
+        before, self.written[volume] = self.written[volume], True
         greeting = f"started with {environment.values.get('GREETING')}"
         return [greeting, *(["seen before"] if before else []), "workspace writable", "*"]
 
@@ -178,10 +246,12 @@ class FakeEngine:
             raise self._refusals[method]
         await anyio.lowlevel.checkpoint()
 
-    async def _halt(self, session_id: str, end: str) -> None:
-        container = self.containers.get(session_id)
+    async def _halt(self, key: str, end: str) -> None:
+        container = self.containers.get(key)
         if container is not None and container.server is not None:
-            server, container.server = container.server, None
-            container.seen = replace(container.seen, running=False, address=None, end=end)
+            server, container.server, container.identity = container.server, None, None
+            container.seen = replace(
+                container.seen, running=False, frozen=False, address=None, end=end
+            )
             await server.close()
-            self._words.put_nowait(session_id)
+            self._words.put_nowait(key)

@@ -43,6 +43,8 @@ class FakeOpenCode:
         self.address = Address("127.0.0.1", 0)
         self.says: dict[str, Any] = dict(NOTHING)
         self.cursors: dict[str, int] = {}
+        self._frozen = False
+        self._waiting: list[tuple[str, asyncio.Transport]] = []
         self._streams: set[asyncio.Transport] = set()
         self._expected = "Basic " + base64.b64encode(f"opencode:{password}".encode()).decode()
         self._connections: set[asyncio.Transport] = set()
@@ -61,6 +63,17 @@ class FakeOpenCode:
         for connection in self._connections:
             connection.close()
         await self._server.wait_closed()
+
+    def freeze(self) -> None:
+        """From now on take connections and requests, and answer none before it is thawed."""
+        self._frozen = True
+
+    def thaw(self) -> None:
+        self._frozen = False
+        while self._waiting:
+            head, connection = self._waiting.pop(0)
+            if not connection.is_closing():
+                self.answer(head, connection)
 
     def opened(self, connection: asyncio.Transport) -> None:
         self._connections.add(connection)
@@ -84,6 +97,9 @@ class FakeOpenCode:
             stream.abort()
 
     def answer(self, head: str, connection: asyncio.Transport) -> None:
+        if self._frozen:
+            self._waiting.append((head, connection))
+            return
         self.asked.append(head.partition(" HTTP")[0])
         if self.manner is Manner.MUTE:
             return

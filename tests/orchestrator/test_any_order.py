@@ -114,4 +114,4 @@ async def _record_and_engine_agree(
     running = container is not None and container.seen.running
     assert running == (owners.get(SESSION) == State.READY)
     if SESSION not in owners:
-        assert (engine.containers, engine.volumes) == ({}, {})
+        assert (engine.containers, engine.written) == ({}, {})

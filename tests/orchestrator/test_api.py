@@ -88,7 +88,7 @@ async def test_delete_leaves_nothing_and_may_be_repeated(
     statuses = [(await caller.delete(f"{SESSIONS}/{SESSION}")).status_code for _ in range(2)]
 
     assert statuses == [204, 204]
-    assert (engine.containers, engine.volumes) == ({}, {})
+    assert (engine.containers, engine.written) == ({}, {})
     assert (await caller.get(SESSIONS)).json() == {"sessions": []}
 
 

@@ -17,7 +17,7 @@ from orchestrator.settings import DEFAULT_IMAGE
 from tests.orchestrator.engines import IMAGE, Bench, docker_bench
 from tests.orchestrator.fake_docker import fake_docker
 from tests.orchestrator.real_docker import ENVIRONMENT, build, docker, need_docker
-from tests.orchestrator.test_engines import LIMITS, created, ended, printed, started
+from tests.orchestrator.test_engines import LIMITS, created, ended, printed, started, volume_of
 
 SECRETS = Environment(
     {"OPENCODE_SERVER_PASSWORD": "the-password", "OPENAI_API_KEY": "sk-the-token"}, ()
@@ -32,19 +32,19 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-def session_id() -> str:
+def key() -> str:
     return secrets.token_hex(16)
 
 
-def inspected(session_id: str) -> dict[str, Any]:
-    shown: list[dict[str, Any]] = json.loads(docker("inspect", name_of(session_id)))
+def inspected(key: str) -> dict[str, Any]:
+    shown: list[dict[str, Any]] = json.loads(docker("inspect", name_of(key)))
     return shown[0]
 
 
 @pytest.mark.docker
-async def test_a_container_may_do_little_and_use_little(bench: Bench, session_id: str) -> None:
-    await started(bench.engine, session_id)
-    shown = inspected(session_id)
+async def test_a_container_may_do_little_and_use_little(bench: Bench, key: str) -> None:
+    await started(bench.engine, key)
+    shown = inspected(key)
     host = shown["HostConfig"]
 
     assert (host["Memory"], host["MemorySwap"]) == (LIMITS.memory_bytes, LIMITS.memory_bytes)
@@ -55,11 +55,11 @@ async def test_a_container_may_do_little_and_use_little(bench: Bench, session_id
 
 
 @pytest.mark.docker
-async def test_what_runs_has_no_rights_of_its_own(bench: Bench, session_id: str) -> None:
-    await started(bench.engine, session_id)
-    await printed(bench.engine, session_id, "workspace writable")
+async def test_what_runs_has_no_rights_of_its_own(bench: Bench, key: str) -> None:
+    await started(bench.engine, key)
+    await printed(bench.engine, key, "workspace writable")
 
-    status = docker("exec", name_of(session_id), "cat", "/proc/1/status")
+    status = docker("exec", name_of(key), "cat", "/proc/1/status")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert (fields["CapEff"], fields["CapBnd"], fields["NoNewPrivs"]) == ("0" * 16, "0" * 16, "1")
     assert fields["Uid"].split() == ["1000"] * 4
@@ -67,58 +67,57 @@ async def test_what_runs_has_no_rights_of_its_own(bench: Bench, session_id: str)
 
 @pytest.mark.docker
 async def test_secrets_are_neither_in_what_docker_shows_nor_left_in_a_file(
-    bench: Bench, session_id: str
+    bench: Bench, key: str
 ) -> None:
-    await started(bench.engine, session_id, SECRETS)
-    await printed(bench.engine, session_id, "workspace writable")
-    shown = json.dumps(inspected(session_id)) + docker("diff", name_of(session_id))
-    listed = docker("exec", name_of(session_id), "ls", "-A", "/opencode-gateway")
+    await started(bench.engine, key, SECRETS)
+    await printed(bench.engine, key, "workspace writable")
+    shown = json.dumps(inspected(key)) + docker("diff", name_of(key))
+    listed = docker("exec", name_of(key), "ls", "-A", "/opencode-gateway")
 
     assert "sk-the-token" not in shown
     assert "the-password" not in shown
     assert listed == ""
 
 
-def launcher(session_id: str) -> str:
+def launcher(key: str) -> str:
     """What lies in the file system of a container that does not run."""
-    return docker("cp", f"{name_of(session_id)}:/opencode-gateway/start", "-")
+    return docker("cp", f"{name_of(key)}:/opencode-gateway/start", "-")
 
 
 @pytest.mark.docker
-async def test_a_start_that_docker_refuses_leaves_no_secret(bench: Bench, session_id: str) -> None:
-    await created(bench.engine, session_id)
+async def test_a_start_that_docker_refuses_leaves_no_secret(bench: Bench, key: str) -> None:
+    await created(bench.engine, key)
     docker("network", "rm", bench.engine._place.network)  # type: ignore[attr-defined]
     with pytest.raises(EngineError, match="refused"):
-        await bench.engine.start(session_id, SECRETS)
+        await bench.engine.start(key, SECRETS)
 
-    left = launcher(session_id)
+    left = launcher(key)
     assert "exit 2" in left
     assert "sk-the-token" not in left
 
 
 @pytest.mark.docker
 async def test_a_container_that_never_came_to_its_launcher_keeps_no_secret_once_stopped(
-    bench: Bench, session_id: str
+    bench: Bench, key: str
 ) -> None:
     build(f"{IMAGE}-no-shell", f'FROM {IMAGE}\nRUN ["rm", "/bin/sh"]')
     fingerprint = await bench.engine.fingerprint(f"{IMAGE}-no-shell", LIMITS)
-    spec = Spec(session_id, 1, f"{IMAGE}-no-shell", LIMITS, "a-nonce", fingerprint)
+    spec = Spec(key, key, 1, f"{IMAGE}-no-shell", LIMITS, "a-nonce", fingerprint)
     await bench.engine.create(spec)
-    await bench.engine.start(session_id, SECRETS)
-    await ended(bench.engine, session_id)
+    await bench.engine.start(key, SECRETS)
+    await ended(bench.engine, key)
 
-    await bench.engine.stop(session_id)
+    await bench.engine.stop(key)
 
-    assert "sk-the-token" not in launcher(session_id)
+    assert "sk-the-token" not in launcher(key)
 
 
 @pytest.mark.docker
-async def test_labels_and_name_tell_whose_it_is(bench: Bench, session_id: str) -> None:
-    await created(bench.engine, session_id)
-    labels = inspected(session_id)["Config"]["Labels"]
+async def test_labels_and_name_tell_whose_it_is(bench: Bench, key: str) -> None:
+    await created(bench.engine, key)
+    labels = inspected(key)["Config"]["Labels"]
 
     assert labels["opencode-gateway.managed"] == "true"
-    assert labels["opencode-gateway.session"] == session_id
     assert labels["opencode-gateway.generation"] == "1"
 
 
@@ -130,32 +129,32 @@ async def test_an_image_that_is_not_there_is_named(bench: Bench) -> None:
 
 @pytest.mark.docker
 async def test_a_strangers_container_of_the_same_name_is_refused_in_words(
-    bench: Bench, session_id: str
+    bench: Bench, key: str
 ) -> None:
-    docker("create", "--name", name_of(session_id), IMAGE)
+    docker("create", "--name", name_of(key), IMAGE)
     try:
         with pytest.raises(EngineError, match="is taken by a container that this gateway did not"):
-            await created(bench.engine, session_id)
-        await bench.engine.remove(session_id)
-        assert inspected(session_id)["State"]["Status"] == "created"
+            await created(bench.engine, key)
+        await bench.engine.remove(key)
+        assert inspected(key)["State"]["Status"] == "created"
     finally:
-        docker("rm", name_of(session_id))
-        docker("volume", "rm", name_of(session_id))
+        docker("rm", name_of(key))
+        docker("volume", "rm", volume_of(key))
 
 
 @pytest.mark.docker
-async def test_a_leftover_of_ours_makes_way(bench: Bench, session_id: str) -> None:
-    first = await started(bench.engine, session_id)
-    second = await created(bench.engine, session_id)
+async def test_a_leftover_of_ours_makes_way(bench: Bench, key: str) -> None:
+    first = await started(bench.engine, key)
+    second = await created(bench.engine, key)
 
     assert (second.running, second.container_id != first.container_id) == (False, True)
 
 
 @pytest.mark.docker
-async def test_a_container_that_eats_all_its_memory_says_so(bench: Bench, session_id: str) -> None:
-    await started(bench.engine, session_id, Environment({"EAT_MEMORY": "1"}, ()))
+async def test_a_container_that_eats_all_its_memory_says_so(bench: Bench, key: str) -> None:
+    await started(bench.engine, key, Environment({"EAT_MEMORY": "1"}, ()))
 
-    seen = await ended(bench.engine, session_id)
+    seen = await ended(bench.engine, key)
     assert seen.end == "It was killed because it used all its memory (256 MiB)."
 
 
@@ -169,23 +168,23 @@ async def test_limits_image_and_network_are_what_a_container_is_made_of(bench: B
 
 @pytest.mark.docker
 async def test_a_hand_restarted_container_lacks_its_secrets_and_ends(
-    bench: Bench, session_id: str
+    bench: Bench, key: str
 ) -> None:
-    await started(bench.engine, session_id)
-    await printed(bench.engine, session_id, "workspace writable")
-    docker("restart", "-t", "0", name_of(session_id))
+    await started(bench.engine, key)
+    await printed(bench.engine, key, "workspace writable")
+    docker("restart", "-t", "0", name_of(key))
 
-    assert "exit code 2" in (await ended(bench.engine, session_id)).end
+    assert "exit code 2" in (await ended(bench.engine, key)).end
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize(("reach", "host"), [("name", "agent_"), ("port", "127.0.0.1")])
 async def test_other_ways_to_reach_a_container(
-    bench: Bench, session_id: str, reach: str, host: str
+    bench: Bench, key: str, reach: str, host: str
 ) -> None:
     place = bench.engine._place  # type: ignore[attr-defined]
     engine = DockerEngine(ENVIRONMENT, Place(place.deployment, place.network, reach))
-    seen = await started(engine, session_id)
+    seen = await started(engine, key)
     await engine.aclose()
 
     assert seen.address is not None
@@ -217,7 +216,7 @@ async def test_what_docker_refuses_is_told_in_words(
     async with fake_docker(tmp_path, status, message) as address:
         engine = engine_at(address)
         with pytest.raises(EngineError, match=told):
-            await engine.create(Spec("5" * 32, 1, "image", LIMITS, "nonce", "made"))
+            await engine.create(Spec("5" * 32, "v", 1, "image", LIMITS, "nonce", "made"))
         await engine.aclose()
 
 

@@ -31,7 +31,7 @@ async def test_a_container_that_ended_meanwhile_is_stopped_and_keeps_its_volume(
     await engine.lose(SESSION)
     async with run() as supervisor:
         assert supervisor.record(SESSION).state is State.STOPPED
-    assert list(engine.volumes) == [SESSION]
+    assert list(engine.written) == [SESSION]
 
 
 async def test_an_adopted_container_that_does_not_answer_failed(
@@ -76,7 +76,7 @@ async def test_a_removal_that_was_cut_off_is_finished_by_the_next_run(
     engine.release("remove")
     async with run() as supervisor:
         assert supervisor.snapshot() == {"sessions": []}
-    assert (engine.containers, engine.volumes, await store.load()) == ({}, {}, [])
+    assert (engine.containers, engine.written, await store.load()) == ({}, {}, [])
 
 
 async def test_a_removal_the_engine_could_not_do_is_finished_once_it_answers(
@@ -91,7 +91,7 @@ async def test_a_removal_the_engine_could_not_do_is_finished_once_it_answers(
         await supervisor._look_at_all()
 
         assert supervisor.snapshot() == {"sessions": []}
-    assert engine.volumes == {}
+    assert engine.written == {}
 
 
 async def test_a_stop_the_engine_could_not_do_is_finished_by_the_next_start(
@@ -133,7 +133,7 @@ async def test_a_container_without_a_record_is_removed_when_seen_twice_and_its_v
         await supervisor._look_at_all()
 
     assert (engine.calls["remove"], engine.calls["remove_volume"]) == (1, 0)
-    assert list(engine.volumes) == [SESSION]
+    assert list(engine.written) == [SESSION]
 
 
 async def test_one_look_alone_removes_no_stray(run: Run, engine: FakeEngine) -> None:

@@ -22,7 +22,7 @@ async def test_ensure_makes_a_container_that_answers(run: Run, engine: FakeEngin
         record = await supervisor.ensure(order(), force=False)
 
     assert (record.state, record.generation, record.container_id) == ("ready", 1, "container-1")
-    assert list(engine.volumes) == [SESSION]
+    assert list(engine.written) == [SESSION]
 
 
 async def test_fifty_at_once_make_one_container(run: Run, engine: FakeEngine) -> None:
@@ -219,7 +219,7 @@ async def test_remove_during_a_start_leaves_nothing_behind(run: Run, engine: Fak
         await supervisor.remove(SESSION)
 
         assert supervisor.snapshot() == {"sessions": []}
-    assert (engine.containers, engine.volumes) == ({}, {})
+    assert (engine.containers, engine.written) == ({}, {})
 
 
 async def test_while_a_session_is_removed_it_can_not_be_started(
