@@ -20,6 +20,7 @@ from uvicorn import Config
 
 from gateway import api, chat, following, pages
 from gateway.accounts import Accounts
+from gateway.activity import Activity
 from gateway.changes import Changes, unheard
 from gateway.conversations import Conversations
 from gateway.credentials import Cookies
@@ -35,6 +36,7 @@ from gateway.removals import Removals
 from gateway.roster import Roster
 from gateway.routing import Place, Upstream
 from gateway.settings import Settings, Shared
+from gateway.sleepers import Sleepers, Unfinished
 from gateway.store import Store
 from gateway.streams import Streams
 from gateway.wire.connection import ClientConnection
@@ -61,6 +63,10 @@ def create_app(settings: Settings, bus: Bus | None = None) -> Starlette:
     tasks, live = Tasks(), Live(limits.connections_per_session)
     together = _parts(settings, tasks, Streams(live), bus)
     client = together.directory.client
+    activity = Activity(together.directory)
+    sleepers = Sleepers(together.directory, activity)
+    together.directory.watch(sleepers.changed)
+    together.directory.watch(Unfinished().changed)
     front = Front(together, tasks)
     wiring = Wiring(
         door=front,
@@ -80,6 +86,8 @@ def create_app(settings: Settings, bus: Bus | None = None) -> Starlette:
             beside.start_soon(wiring.deadlines.run)
             beside.start_soon(front.log.run)
             beside.start_soon(following.follow, together)
+            beside.start_soon(activity.run)
+            beside.start_soon(sleepers.run)
             if bus is not None:
                 counted = partial(_counted, together)
                 beside.start_soon(bus.follow, together.changes.take, counted)

@@ -9,9 +9,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
-from gateway import marks, opencode, refusals, streams
+from gateway import health, marks, opencode, own_events, refusals, streams
 from gateway.credentials import Caller
 from gateway.errors import GatewayError
 from gateway.noticing import Noticing
@@ -24,6 +25,7 @@ from gateway.routing import (
     Place,
     Refuse,
     Route,
+    SayHealthy,
     ShowStart,
     State,
     ToPage,
@@ -80,9 +82,9 @@ class Decisions:
         session_id = caller.session_id if caller else None
         if caller and session_id and not self._conversations.has_any(session_id):
             # Nearly every request: `route` would say no other, but take as long as all the rest.
-            upstream = self._directory.place(session_id).upstream
-            if upstream is not None:
-                return self._relays.to_session(head, client, reading.sender, caller, upstream)
+            place = self._directory.place(session_id)
+            if place.upstream is not None and not place.interrupted:
+                return self._relays.to_session(head, client, reading.sender, caller, place.upstream)
         ask = self._ask(head, caller, reading)
         return self._decide(Question(head, client, reading, ask, caller))
 
@@ -133,6 +135,8 @@ class Decisions:
             case Hold(briefly):
                 assert session_id is not None
                 return _wait(question, lambda: self._hold(question, session_id, briefly=briefly))
+            case SayHealthy(version):
+                return health.healthy(question.head, version)
             case ShowStart():
                 assert session_id is not None
                 return self._show_start(question, session_id)
@@ -153,16 +157,31 @@ class Decisions:
             return _wait(question, lambda: self._ticket_told(question))
         session = self._roster.session(session_id) if session_id else None
         place = self._directory.place(session.id) if session else None
-        if session is None or place is None or place.upstream is None:
+        if session is None or place is None:
+            return None
+        bearer = Caller(session.user_id, None, session.id, "query")
+        if place.state is State.FROZEN:
+            woken = partial(self._wake_for_ticket, question, session.id)
+            return Wait(woken, streams.names(bearer))
+        if place.upstream is None:
             return None
         # No credential of ours is added: OpenCode itself must be the one to check the ticket.
-        bearer = Caller(session.user_id, None, session.id, "query")
         upstream = replace(place.upstream, authorization=b"")
         return self._to_session(question._replace(caller=bearer), upstream)
 
     async def _ticket_told(self, question: Question) -> Decision:
         await self._noticing.ticket_told(question.ask.path, question.head.query)
         return self._decide(question._replace(ticket_awaited=True))
+
+    async def _wake_for_ticket(self, question: Question, session_id: str) -> Decision:
+        try:
+            async with asyncio.timeout(self._start_timeout_s + _GRACE_S):
+                await self._directory.ensure(session_id)
+        except TimeoutError:
+            return refusals.answer("container_unavailable")
+        except GatewayError as error:
+            return refusals.of_error(error, marks.SESSION)
+        return self._decide(question)
 
     async def _hold(self, question: Question, session_id: str, *, briefly: bool) -> Decision:
         timeout_s = _HEALTH_HOLD_S if briefly else self._start_timeout_s + _GRACE_S
@@ -171,10 +190,13 @@ class Decisions:
                 place = await self._directory.ensure(session_id)
         except TimeoutError:
             if briefly:
-                return refusals.starting_but_healthy()
+                return health.healthy(question.head, None)
             late = f"The session's container was not ready within {self._start_timeout_s:g} s."
             return self._fall_back(question, GatewayError("start_timeout", late))
         except GatewayError as error:
+            if question.ask.navigation and not gives_way(error.code):
+                # A frozen container's page load, which is refused where a person should read it.
+                return self._act(question, ShowStart())
             return self._fall_back(question, error)
         assert place.upstream is not None
         return self._to_session(question, place.upstream)
@@ -198,9 +220,15 @@ class Decisions:
         return self._act(question, chosen)
 
     def _to_session(self, question: Question, upstream: Upstream) -> Relay:
-        head, client, reading, _, caller, again, _ = question
+        head, client, reading, ask, caller, again, _ = question
         assert caller is not None
-        return self._relays.to_session(head, client, reading.sender, caller, upstream, again=again)
+        assert caller.session_id is not None
+        sender, place = reading.sender, self._directory.place(caller.session_id)
+        relay = self._relays.to_session(head, client, sender, caller, upstream, again=again)
+        if not place.interrupted or ask.path not in opencode.EVENTS:
+            return relay
+        greeting = own_events.interrupted(head, place.interrupted, place.workspace)
+        return replace(relay, greeting=greeting)
 
     def _to_shared(self, question: Question, reason: str) -> Decision:
         assert self._shared is not None

@@ -7,12 +7,16 @@ without being understood.
 import re
 from urllib.parse import unquote_to_bytes
 
+VERSION = "1.18.33"
 # Asked by browsers without credentials; OpenCode itself serves them so.
 _PUBLIC = frozenset(
     (b"/site.webmanifest", b"/web-app-manifest-192x192.png", b"/web-app-manifest-512x512.png")
 )
 HEALTH = frozenset((b"/global/health", b"/api/health"))
 EVENTS = frozenset((b"/event", b"/global/event", b"/api/event"))
+# What stays open or comes again and again without anybody's doing anything.
+_QUIET = HEALTH | EVENTS | {b"/tui/control/next"}
+_CONVERSATION_EVENTS = re.compile(rb"/api/session/[^/]+/event")
 # The clients send `auth_token` only where they cannot set a header.
 _PTY = re.compile(rb"(?:/api)?/pty/([^/]{1,128})/(connect|connect-token)")
 # Only where an API path has it: the web UI's own addresses name conversations too, behind a folder.
@@ -45,6 +49,12 @@ _READ_ONLY = (b"GET", b"HEAD", b"OPTIONS")
 def is_public(method: bytes, path: bytes) -> bool:
     """Whether OpenCode answers this without a credential."""
     return method == b"OPTIONS" or (method == b"GET" and path in _PUBLIC)
+
+
+def is_quiet(path: bytes) -> bool:
+    """Whether a request for this path may be in flight without its container being at work."""
+    path = _as_routed(path)
+    return path in _QUIET or _CONVERSATION_EVENTS.fullmatch(path) is not None
 
 
 def terminal(path: bytes) -> tuple[str, str] | None:

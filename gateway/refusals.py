@@ -1,4 +1,4 @@
-"""The answers that the front gives without asking anybody: refusals, redirects, a patient health.
+"""The answers that the front gives without asking anybody: refusals and redirects.
 
 Codes and sentences in the product's one error shape. It knows what went wrong only by its code.
 """
@@ -10,8 +10,6 @@ from gateway import marks
 from gateway.errors import GatewayError
 from gateway.routing import Place
 from gateway.wire.door import Answer, Failure
-
-OPENCODE_VERSION = "1.18.33"
 
 _SENTENCES = {
     "authentication_required": (
@@ -114,13 +112,6 @@ def redirect(path: str, wanted: bytes) -> Answer:
     """Send a browser to one of our pages, which sends it back to what it wanted."""
     after = f"?next={quote(wanted, safe='')}" if path.endswith("/login") else ""
     return Answer(303, b"", f"Location: {path}{after}\r\nCache-Control: no-store\r\n".encode())
-
-
-def starting_but_healthy() -> Answer:
-    """Answer a health probe as the container will: the same constant, only earlier."""
-    body = json.dumps({"healthy": True, "version": OPENCODE_VERSION}).encode()
-    lines = b"Content-Type: application/json\r\nCache-Control: no-store\r\n"
-    return Answer(200, body, lines + marks.SESSION)
 
 
 def of_error(error: GatewayError, mark: bytes = b"") -> Answer:

@@ -48,6 +48,8 @@ class Relays:
         again: bool = False,
     ) -> Relay:
         assert caller.session_id is not None
+        if head.path not in opencode.HEALTH:
+            upstream.use.asked = True
         if head.method == b"POST":
             self._noticing.ticket_asked(head.path, caller.session_id)
         # What is added says the host, which an absolute target names instead of the fields.

@@ -16,6 +16,7 @@ from gateway.news import ConversationShared
 from gateway.opencode_client import Conversation, OpenCode, Server, opencode
 from gateway.parts import Parts
 from gateway.routing import Upstream, gives_way
+from gateway.use import Use
 
 logger = logging.getLogger(__name__)
 
@@ -36,26 +37,36 @@ class Talk:
 async def open_talk(
     parts: Parts, session_id: str, conversation_id: str | None
 ) -> AsyncIterator[Talk]:
-    server, route = await _choose(parts, session_id, conversation_id)
-    async with opencode(server) as client:
-        if conversation_id is not None:
-            conversation = await client.find_conversation(conversation_id)
-        else:
-            conversation = await client.start_conversation()
-            if route != "session":
-                parts.changes.make(ConversationShared(conversation.id, session_id))
-                await parts.conversations.keep(conversation.id, session_id)
-        yield Talk(client, conversation, route)
+    server, route, use = await _choose(parts, session_id, conversation_id)
+    with use.by_a_turn():
+        async with opencode(server) as client:
+            conversation = await _open(parts, client, session_id, conversation_id, route)
+            yield Talk(client, conversation, route)
 
 
-async def _choose(parts: Parts, session_id: str, conversation_id: str | None) -> tuple[Server, str]:
+async def _open(
+    parts: Parts, client: OpenCode, session_id: str, conversation_id: str | None, route: str
+) -> Conversation:
+    if conversation_id is not None:
+        return await client.find_conversation(conversation_id)
+    conversation = await client.start_conversation()
+    if route != "session":
+        parts.changes.make(ConversationShared(conversation.id, session_id))
+        await parts.conversations.keep(conversation.id, session_id)
+    return conversation
+
+
+async def _choose(
+    parts: Parts, session_id: str, conversation_id: str | None
+) -> tuple[Server, str, Use]:
     shared = _shared(parts)
     if conversation_id and parts.conversations.is_shared(conversation_id, session_id):
         if shared is None:
             raise _unavailable("the shared service that holds it is not configured any more.")
-        return shared, "shared; reason=conversation"
+        return shared, "shared; reason=conversation", Use()
     try:
-        return await _container(parts, session_id), "session"
+        upstream = await _container(parts, session_id)
+        return _server(upstream), "session", upstream.use
     except GatewayError as error:
         if not gives_way(error.code):
             raise
@@ -65,10 +76,10 @@ async def _choose(parts: Parts, session_id: str, conversation_id: str | None) ->
             raise
         parts.metrics.fallback(error.code)
         logger.warning("served by the shared service session=%s reason=%s", session_id, error.code)
-        return shared, f"shared; reason={error.code}"
+        return shared, f"shared; reason={error.code}", Use()
 
 
-async def _container(parts: Parts, session_id: str) -> Server:
+async def _container(parts: Parts, session_id: str) -> Upstream:
     place = await parts.directory.ensure(session_id)
     if place.upstream is not None and not await _accepts(place.upstream):
         # Believed to be ready, but nothing listens: have it looked at, then start it again.
@@ -76,7 +87,10 @@ async def _container(parts: Parts, session_id: str) -> Server:
         place = await parts.directory.ensure(session_id)
     if place.upstream is None:
         raise GatewayError("container_unavailable", place.why, retry_after_s=_RETRY_AFTER_S)
-    upstream = place.upstream
+    return place.upstream
+
+
+def _server(upstream: Upstream) -> Server:
     return Server(f"http://{upstream.host}:{upstream.port}", upstream.authorization)
 
 

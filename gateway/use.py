@@ -4,6 +4,9 @@ One belongs to each upstream, so that it ends with the container. It keeps no ti
 once a second (`activity`) takes what was noted since.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class Use:
     """`asked` says that a request that counts went there since the last look; `turns` is how many
@@ -14,6 +17,14 @@ class Use:
     def __init__(self) -> None:
         self.asked = False
         self.turns = 0
+
+    @contextmanager
+    def by_a_turn(self) -> Iterator[None]:
+        self.turns += 1
+        try:
+            yield
+        finally:
+            self.turns -= 1
 
     def taken(self) -> bool:
         """Return whether it was used since this was last asked, or is now."""

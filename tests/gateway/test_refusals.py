@@ -131,10 +131,3 @@ def test_redirect_to_the_login_remembers_what_was_wanted() -> None:
 
 def test_any_other_redirect_goes_just_there() -> None:
     assert b"Location: /gateway/\r\n" in refusals.redirect("/gateway/", b"/a").headers
-
-
-def test_patient_health_looks_like_opencodes() -> None:
-    answer = refusals.starting_but_healthy()
-
-    assert answer.status == 200
-    assert told(answer) == {"healthy": True, "version": refusals.OPENCODE_VERSION}
