@@ -17,11 +17,7 @@ _NEXT = {
     "remove": "Its container is removed {when}, its files stay",
     "start": "A request can start it again {when}",
 }
-_WHEN_ASKED = {
-    "new": "The first request starts it.",
-    "frozen": "The next request wakes it.",
-    "stopped": "The next request starts it.",
-}
+_RUNS = ("starting", "ready", "frozen")
 _UNCERTAIN = "The orchestrator does not answer now, so this may have changed."
 
 
@@ -73,10 +69,10 @@ def _happened(view: View) -> Iterator[str]:
 
 def _comes(view: View, now: datetime) -> Iterator[str]:
     until = view.get("awake_until")
-    if until:
+    if until and view["state"] in _RUNS:
         yield f"Kept awake until {clock(datetime.fromisoformat(until), now)}."
-    if view["state"] in _WHEN_ASKED:
-        yield _WHEN_ASKED[view["state"]]
+    if view["state"] == "new":
+        yield "The first request starts it."
     said = [*_next(view), *_idle(view, now)]
     if said:
         text = "; ".join(said)

@@ -114,8 +114,9 @@ function allowed(state, session) {
   if (state === "removing") return new Set();
   if (state === "stopping") return new Set(["open", "delete"]);
   const serves = state === "ready" || state === "frozen";
-  const may = new Set(["open", "delete", serves || state === "starting" ? "stop" : "start"]);
-  if (session.awake_until) may.add("rest");
+  const runs = serves || state === "starting";
+  const may = new Set(["open", "delete", runs ? "stop" : "start"]);
+  if (runs && session.awake_until) may.add("rest");
   else if (serves && (session.next || session.busy.length)) may.add("keep");
   return may;
 }

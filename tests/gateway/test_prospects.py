@@ -45,15 +45,19 @@ ANSWERS = {"state": "ready", "why": "OpenCode answers."}
         (
             {
                 "state": "frozen",
-                "why": "Nothing ran for 5 min.",
+                "why": "Nothing ran for 5 min. A request wakes it.",
                 "idle_since": "2026-11-22T13:57:00Z",
                 "next": {"action": "stop", "at": "2026-11-22T16:02:00Z", "in_s": 6900},
             },
-            "Nothing ran for 5 min. The next request wakes it. It is stopped in 1 h 55 min.",
+            "Nothing ran for 5 min. A request wakes it. It is stopped in 1 h 55 min.",
         ),
         (
-            {"state": "stopped", "why": "It was stopped."},
-            "It was stopped. The next request starts it.",
+            {
+                "state": "stopped",
+                "why": "It was stopped.",
+                "awake_until": "2026-11-22T15:30:00Z",
+            },
+            "It was stopped.",
         ),
         (
             {
@@ -61,8 +65,7 @@ ANSWERS = {"state": "ready", "why": "OpenCode answers."}
                 "why": "It was stopped.",
                 "next": {"action": "remove", "at": "2026-11-29T14:07:00Z", "in_s": 604800},
             },
-            "It was stopped. The next request starts it. "
-            "Its container is removed in 7 days, its files stay.",
+            "It was stopped. Its container is removed in 7 days, its files stay.",
         ),
         (
             {"state": "new", "why": "Nothing has asked for it yet."},
