@@ -160,7 +160,7 @@ def ended(record: Record, end: str, now: datetime) -> Record:
     """
     if record.state is State.STARTING:
         why = f"{end} It is started again when it is needed."
-        return replace(_moved(record, Event.GONE, why, now), orderly=False)
+        return replace(_moved(record, Event.GONE, why, now), orderly=False, claimed=None)
     steady = now - record.since >= timedelta(seconds=STEADY_S)
     crashes = 1 if steady else record.crashes + 1
     if crashes == 1:

@@ -1,5 +1,6 @@
 """The table, and what may never leave it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,28 +9,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import lifecycle
-from orchestrator.containers import Address, Observation, Record, State, Timings
-from orchestrator.lifecycle import TRANSITIONS, Action, Event, IllegalTransition, Way
+from orchestrator.containers import (
+    Address,
+    Agent,
+    Limits,
+    Observation,
+    Order,
+    Record,
+    State,
+    Timings,
+)
+from orchestrator.lifecycle import TRANSITIONS, Event, IllegalTransition
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-SEEN = Observation("s", "c1", "nonce", "made", True, "boot-1", Address("127.0.0.1", 1))
-ENDED = replace(SEEN, running=False, address=None, end="It ended by itself with exit code 1.")
+SEEN = Observation(
+    "s", "c1", "nonce", "made", True, "boot-1", "agent_s", address=Address("127.0.0.1", 1)
+)
 
-HAPPENINGS = {
-    Event.START_ASKED: lambda record: lifecycle.asked_to_start(record, "image", NOW),
+ORDER = Order("s", "u", Agent("a", "openai", None, None, None), "t", "image", Limits(1, 1.0, 1))
+Happening = Callable[[Record], Record]
+HAPPENINGS: dict[Event, Happening] = {
+    Event.START_ASKED: lambda record: lifecycle.asked_to_start(record, ORDER, NOW),
     Event.ANSWERED: lambda record: lifecycle.answered(record, SEEN, Timings(), NOW),
     Event.START_FAILED: lambda record: lifecycle.start_failed(record, "start_timeout", "w", NOW),
-    Event.GONE: lambda record: lifecycle.gone(record, "why", NOW),
+    Event.FROZEN: lambda record: lifecycle.frozen(record, "why", NOW),
+    Event.THAWED: lambda record: lifecycle.thawed(record, SEEN, NOW),
+    Event.GONE: lambda record: lifecycle.ended(replace(record, crashes=0), "It ended.", NOW),
+    Event.CRASHED: lambda record: lifecycle.ended(replace(record, crashes=1), "It ended.", NOW),
     Event.SILENT: lambda record: lifecycle.fell_silent(record, "why", NOW),
     Event.LOST_SIGHT: lambda record: lifecycle.lost_sight(record, NOW),
-    Event.STOP_ASKED: lambda record: lifecycle.asked_to_stop(record, NOW),
-    Event.STOPPED: lambda record: lifecycle.stopped(record, NOW),
+    Event.STOP_ASKED: lambda record: lifecycle.asked_to_stop(record, "why", NOW),
+    Event.STOPPED: lambda record: lifecycle.stopped(record, "why", NOW, orderly=True),
     Event.REMOVE_ASKED: lambda record: lifecycle.asked_to_remove(record, NOW),
 }
+LIVES = (State.READY, State.FROZEN)
 
 
 def in_state(state: State) -> Record:
-    live = SEEN if state is State.READY else None
+    live = SEEN if state in LIVES else None
     return Record("s", 3, state, NOW, "why", "image", container_id="c1", live=live)
 
 
@@ -38,6 +55,8 @@ def in_state(state: State) -> Record:
 def test_every_event_in_every_state_follows_the_table_or_is_refused(
     state: State, event: Event
 ) -> None:
+    if event is Event.CRASHED and state is State.STARTING:
+        return  # whatever ended before, a start that ends is no crash
     if event in TRANSITIONS[state]:
         assert HAPPENINGS[event](in_state(state)).state is TRANSITIONS[state][event]
     else:
@@ -52,12 +71,18 @@ def test_every_state_but_new_can_be_reached_and_every_state_can_be_removed() -> 
 
 
 @given(st.lists(st.sampled_from(list(Event))))
-def test_whatever_happens_a_record_that_is_not_ready_shows_no_address(events: list[Event]) -> None:
+def test_whatever_happens_only_a_server_that_lives_is_shown(events: list[Event]) -> None:
     record = lifecycle.born("s", "image", NOW)
     for event in events:
+        before = record
         if lifecycle.allows(record.state, event):
             record = HAPPENINGS[event](record)
-        assert (record.live is not None) == (record.state is State.READY)
+        if record.state in LIVES:
+            assert record.live is not None
+        elif record.state is State.STOPPING:
+            assert record.live == before.live
+        else:
+            assert record.live is None
 
 
 @given(st.lists(st.sampled_from(list(Event))))
@@ -81,7 +106,7 @@ def test_a_failed_start_names_its_next_chance_and_a_good_one_forgets_all_failure
     failed = lifecycle.start_failed(in_state(State.STARTING), "start_timeout", "slow", NOW)
     assert (failed.failures, failed.retry_at) == (1, NOW + timedelta(seconds=1))
 
-    again = lifecycle.asked_to_start(failed, "image", NOW)
+    again = lifecycle.asked_to_start(failed, ORDER, NOW)
     ready = lifecycle.answered(again, SEEN, Timings(), NOW)
     assert (ready.failures, ready.retry_at, ready.problem) == (0, None, None)
 
@@ -93,47 +118,74 @@ def test_an_engine_that_slept_may_be_asked_again_soon() -> None:
     assert failed.retry_at == NOW + timedelta(seconds=1)
 
 
-RESTARTED = replace(SEEN, boot="boot-2")
-REPLACED = replace(SEEN, container_id="c2")
+def test_a_start_notes_whose_it_is_and_keeps_the_volume_it_has() -> None:
+    first = lifecycle.asked_to_start(lifecycle.born("s", "", NOW), ORDER, NOW)
+    assert (first.user_id, first.image, first.volume) == ("u", "image", "agent_s")
+
+    stopped = replace(in_state(State.STOPPED), volume="agent_spare_1")
+    assert lifecycle.asked_to_start(stopped, ORDER, NOW).volume == "agent_spare_1"
 
 
-@pytest.mark.parametrize(
-    ("state", "seen", "action"),
-    [
-        (State.NEW, None, Action.NOTHING),
-        (State.STARTING, None, Action.MARK_GONE),
-        (State.STARTING, ENDED, Action.MARK_GONE),
-        (State.STARTING, SEEN, Action.ADOPT),
-        (State.READY, SEEN, Action.NOTHING),
-        (State.READY, None, Action.MARK_GONE),
-        (State.READY, ENDED, Action.MARK_GONE),
-        (State.READY, RESTARTED, Action.MARK_GONE),
-        (State.READY, REPLACED, Action.MARK_GONE),
-        (State.STOPPING, SEEN, Action.FINISH_STOP),
-        (State.STOPPING, None, Action.FINISH_STOP),
-        (State.STOPPED, ENDED, Action.NOTHING),
-        (State.FAILED, SEEN, Action.NOTHING),
-        (State.REMOVING, SEEN, Action.FINISH_REMOVAL),
-        (State.REMOVING, None, Action.FINISH_REMOVAL),
-    ],
-)
-def test_what_an_observation_calls_for(
-    state: State, seen: Observation | None, action: Action
-) -> None:
-    assert lifecycle.plan(in_state(state), seen) is action
+def test_a_failed_claim_leaves_the_volume_and_not_the_spare() -> None:
+    claiming = lifecycle.claiming(in_state(State.STARTING), "spare_1", "agent_spare_1")
+    failed = lifecycle.claim_failed(claiming)
+
+    assert (claiming.claimed, claiming.volume) == ("spare_1", "agent_spare_1")
+    assert (failed.claimed, failed.volume) == (None, "agent_spare_1")
 
 
-@pytest.mark.parametrize(
-    ("seen", "fingerprint", "way"),
-    [
-        (None, "made", Way.CREATE),
-        (ENDED, "made", Way.START),
-        (SEEN, "made", Way.RESTART),
-        (ENDED, "made otherwise", Way.REPLACE),
-        (SEEN, "made otherwise", Way.REPLACE),
-    ],
-)
-def test_the_way_to_a_running_container(
-    seen: Observation | None, fingerprint: str, way: Way
-) -> None:
-    assert lifecycle.way_to_start(seen, fingerprint) is way
+@pytest.mark.parametrize("end", [Event.ANSWERED, Event.GONE, Event.STOP_ASKED])
+def test_no_claim_outlives_the_start_it_belongs_to(end: Event) -> None:
+    claiming = lifecycle.claiming(in_state(State.STARTING), "spare_1", "agent_spare_1")
+    record = HAPPENINGS[end](claiming)
+    if end is Event.STOP_ASKED:
+        record = HAPPENINGS[Event.STOPPED](record)
+
+    assert record.claimed is None
+
+
+def test_ends_in_a_row_wait_ever_longer_until_it_is_left_as_it_is() -> None:
+    ends = []
+    record = in_state(State.READY)
+    for _ in range(5):
+        record = lifecycle.ended(record, "It ended by signal 9.", NOW)
+        ends.append((record.state, record.problem, lifecycle.retry_after_s(record, NOW)))
+        record = replace(record, state=State.READY, live=SEEN)
+
+    assert ends == [
+        (State.STOPPED, None, 0),
+        (State.FAILED, "container_failed", 1),
+        (State.FAILED, "container_failed", 2),
+        (State.FAILED, "container_failed", 4),
+        (State.FAILED, "crash_loop", 0),
+    ]
+    assert "It ended 5 times soon after it was ready" in record.why
+
+
+def test_only_force_starts_what_was_left_as_it_is() -> None:
+    looping = replace(in_state(State.FAILED), problem="crash_loop")
+
+    assert lifecycle.is_too_early(looping, NOW + timedelta(days=365))
+
+
+def test_who_lived_long_counts_anew() -> None:
+    record = replace(in_state(State.READY), crashes=4)
+
+    ended = lifecycle.ended(record, "It ended.", NOW + timedelta(seconds=600))
+    assert (ended.state, ended.crashes) == (State.STOPPED, 1)
+
+
+def test_a_stop_that_was_asked_for_forgets_what_went_wrong() -> None:
+    wrong = replace(
+        in_state(State.STOPPING), crashes=4, failures=2, problem="crash_loop", awake_until=NOW
+    )
+    stopped = lifecycle.stopped(wrong, "why", NOW, orderly=False)
+
+    assert (stopped.crashes, stopped.failures, stopped.problem) == (0, 0, None)
+    assert (stopped.awake_until, stopped.orderly) == (None, False)
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait() -> None:
+    failed = lifecycle.start_failed(in_state(State.STARTING), "start_timeout", "slow", NOW)
+
+    assert lifecycle.retry_after_s(failed, NOW - timedelta(days=1)) == 0
