@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.admission import (
@@ -169,16 +169,41 @@ RESERVE = replace(ANY, memory_reserve_bytes=512 * MIB)
         ),
         pytest.param(
             TWO,
-            [
-                replace(frozen("a"), busy=True),
-                replace(frozen("b"), kept_awake=True),
-                ready("c"),
-                starting("d"),
-                Running("s", None, State.STARTING, None),
-            ],
+            [ready("a"), replace(frozen("b"), busy=True)],
             ROOMY,
             "no_room",
-            id="busy, kept awake, ready and starting ones stay",
+            id="a busy one stays",
+        ),
+        pytest.param(
+            TWO,
+            [ready("a"), replace(frozen("b"), kept_awake=True)],
+            ROOMY,
+            "no_room",
+            id="one that is kept awake stays",
+        ),
+        pytest.param(
+            TWO, [ready("a"), starting("b")], ROOMY, "no_room", id="one that starts stays"
+        ),
+        pytest.param(
+            TWO,
+            [ready("a"), Running("s", None, State.STARTING, None)],
+            ROOMY,
+            "no_room",
+            id="a spare that starts stays",
+        ),
+        pytest.param(
+            TWO,
+            [frozen("a", since=None), ready("s", user=None)],
+            ROOMY,
+            "s",
+            id="a spare goes before whatever is somebody's",
+        ),
+        pytest.param(
+            GIB,
+            [starting(key, memory=40 * MIB) for key in "abcd"],
+            ROOMY,
+            "no_room",
+            id="a start will use more than it does now",
         ),
         pytest.param(
             replace(TWO_EACH, max_containers=2),
@@ -322,6 +347,7 @@ def must_stay(container: Running) -> bool:
 
 
 @given(ALLOWANCES, CONTAINERS, ROOMS)
+@settings(max_examples=400)
 def test_it_is_admitted_exactly_when_everything_fits(
     allowance: Allowance, running: list[Running], room: Room
 ) -> None:
@@ -331,6 +357,7 @@ def test_it_is_admitted_exactly_when_everything_fits(
 
 
 @given(ALLOWANCES, CONTAINERS, ROOMS)
+@settings(max_examples=400)
 def test_only_what_nobody_misses_is_stopped_and_never_in_vain(
     allowance: Allowance, running: list[Running], room: Room
 ) -> None:
@@ -343,6 +370,7 @@ def test_only_what_nobody_misses_is_stopped_and_never_in_vain(
 
 
 @given(ALLOWANCES, CONTAINERS, ROOMS)
+@settings(max_examples=400)
 def test_it_is_refused_exactly_when_nothing_that_may_be_stopped_would_help(
     allowance: Allowance, running: list[Running], room: Room
 ) -> None:

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine  # noqa: TID251
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.lease import Lease, identity_of
-from orchestrator.lease_row import _LEASES
+from orchestrator.lease_row import _LEASES, LeaseRow
 from tests.support import postgresql
 
 
@@ -174,6 +174,7 @@ async def test_who_looks_for_the_first_time_can_not_tell_that_the_holder_is_sile
 async def test_given_up_and_taken_again_is_not_unchanged(orchestrators: Orchestrators) -> None:
     first, second = orchestrators.one("a"), orchestrators.one("b")
     await first.take()
+    await first.take()
     await second.take()
     orchestrators.clock.now += 5
     await first.give_up()
@@ -181,6 +182,17 @@ async def test_given_up_and_taken_again_is_not_unchanged(orchestrators: Orchestr
     orchestrators.clock.now += 5
 
     assert not await second.take()
+
+
+async def test_a_beat_just_before_it_is_taken_keeps_it(orchestrators: Orchestrators) -> None:
+    lease, row = orchestrators.one("a"), LeaseRow(orchestrators.url)
+    await lease.take()
+    seen = await row.read()
+    assert seen is not None
+    await lease.take()
+
+    assert not await row.replace(seen, replace(seen, holder="b"))
+    await row.aclose()
 
 
 async def test_what_is_given_up_is_had_at_once(orchestrators: Orchestrators) -> None:
