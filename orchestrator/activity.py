@@ -125,7 +125,7 @@ class Activity:
             self.work.heard(event.conversation, now)
             self.touched(what, now)
         elif now - self._known <= STRANGE_FOR_S:
-            self.last, self.what = max(self.last, now), "something new to us"
+            self.last, self.what = max(self.last, now), "an event of a new kind"
 
     def seeded(self, seen: Seen, now: float) -> None:
         """Take in what a directory says of itself after events were missed."""

@@ -63,14 +63,18 @@ class Real:
         """A watch that comes now, as one does after its stream broke."""
         an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
         watch = Watch(self.server, booted or an_hour_ago, anyio.current_time, lambda: None)
+        async with self.following(watch):
+            yield watch
+
+    @asynccontextmanager
+    async def following(self, watch: Watch) -> AsyncIterator[None]:
+        async def sees() -> bool:
+            return watch.sees
+
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch.follow)
-
-            async def sees() -> bool:
-                return watch.sees
-
             await until(sees, "the watch sees")
-            yield watch
+            yield
             tasks.cancel_scope.cancel()
 
 
@@ -139,6 +143,20 @@ async def test_a_late_watch_finds_a_turn_in_another_directory(real: Real) -> Non
             await becomes(late)
 
     assert turn.directory == str(real.other)
+
+
+async def test_what_happened_while_the_stream_was_broken_is_known_after_it(real: Real) -> None:
+    async with real.watch() as watch:
+        ended = await real.prompt("stream for 30 seconds")
+        await becomes(watch, "a turn is running")
+    await real.server.abort(ended, str(real.own), timeout_s=5)
+    began = await real.prompt("stream for 30 seconds", real.other)
+    assert busy(watch) == ["a turn is running"]
+
+    async with real.following(watch):
+        assert watch.activity.work.running() == {began: str(real.other)}
+        await real.server.abort(began, str(real.other), timeout_s=5)
+        await becomes(watch)
 
 
 async def test_a_waiting_permission_is_seen_and_gone_with_its_turn(real: Real) -> None:
