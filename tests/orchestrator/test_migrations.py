@@ -5,8 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 
 from migrations import DatabaseTooNew, MigrationError, upgrade
+from orchestrator.store import Store
 
 
 async def test_upgrading_twice_is_as_good_as_once(tmp_path: Path) -> None:
@@ -27,6 +29,33 @@ async def test_a_database_newer_than_the_code_is_refused_untouched(tmp_path: Pat
 
     with pytest.raises(DatabaseTooNew, match="written by a newer version"):
         await upgrade(url, "orchestrator")
+
+
+async def test_a_record_of_before_keeps_its_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, url = tmp_path / "a.db", f"sqlite+aiosqlite:///{tmp_path}/a.db"
+    with monkeypatch.context() as before:
+        apply = command.upgrade
+        before.setattr(command, "upgrade", lambda config, _: apply(config, "0001"))
+        await upgrade(url, "orchestrator")
+    with closing(sqlite3.connect(file)) as database:
+        for session_id, state in (("5" * 32, "ready"), ("6" * 32, "new")):
+            database.execute(
+                "INSERT INTO containers"
+                " (session_id, generation, state, since, why, image, failures)"
+                " VALUES (?, 3, ?, '2026-01-02 03:04:05', 'why', 'image', 0)",
+                (session_id, state),
+            )
+        database.commit()
+    await upgrade(url, "orchestrator")
+
+    store = await Store.open(url)
+    ready, new = sorted(await store.load(), key=lambda record: record.session_id)
+    await store.aclose()
+    assert (ready.generation, ready.state, ready.crashes, ready.user_id) == (3, "ready", 0, "")
+    assert (ready.volume, new.volume) == (f"agent_{'5' * 32}", "")
+    assert (ready.claimed, ready.awake_until, ready.booted_at) == (None, None, None)
 
 
 @pytest.mark.parametrize("path", ["no/such/folder/a.db", "folder", "text"])

@@ -1,5 +1,6 @@
 """What the gateway may ask for, and the sentence for each thing it may not."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,17 +10,23 @@ from hypothesis import strategies as st
 from gateway.agents import LONGEST_TOKEN
 from orchestrator.containers import Limits
 from orchestrator.errors import OrchestratorError
-from orchestrator.orders import Allowed, read_order
+from orchestrator.orders import Allowed, read_keep, read_order, read_used
 
 ALLOWED = Allowed(("standard", "other"), Limits(2 << 30, 1.0, 512))
 AGENT = {"id": "a" * 32, "provider": "anthropic"}
-BODY: dict[str, Any] = {"session_id": "5" * 32, "agent": AGENT, "token": "sk"}
+BODY: dict[str, Any] = {
+    "session_id": "5" * 32,
+    "user_id": "7" * 32,
+    "agent": AGENT,
+    "token": "sk",
+}
 
 
 def test_what_is_not_named_is_the_standard() -> None:
     order, force = read_order(BODY, ALLOWED)
 
     assert (order.image, order.limits, force) == ("standard", ALLOWED.limits, False)
+    assert (order.session_id, order.user_id) == ("5" * 32, "7" * 32)
     assert "sk" not in repr(order)
 
 
@@ -64,6 +71,9 @@ def with_agent(**fields: Any) -> dict[str, Any]:
         ({**BODY, "session_id": "../../etc/passwd"}, "session_id"),
         ({**BODY, "session_id": "A" * 32}, "session_id"),
         ({**BODY, "session_id": 5}, "session_id"),
+        ({**BODY, "user_id": None}, "user_id"),
+        ({**BODY, "user_id": "7" * 31}, "user_id"),
+        ({**BODY, "user_id": "somebody"}, "user_id"),
         ({**BODY, "agent": None}, "agent"),
         ({**BODY, "token": "two\nlines"}, "token"),
         ({**BODY, "token": ""}, "token"),
@@ -114,3 +124,33 @@ JSON = st.recursive(
 def test_no_body_at_all_is_a_mistake_of_ours(body: dict[str, Any]) -> None:
     with pytest.raises(OrchestratorError):
         read_order(body, ALLOWED)
+
+
+def test_what_is_used_is_told_by_ids_and_strangers_are_passed_over() -> None:
+    body = {"sessions": ["5" * 32, "../etc", "", "6" * 32]}
+
+    assert read_used(body) == ["5" * 32, "6" * 32]
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"sessions": "5" * 32}, {"sessions": [5]}])
+def test_a_report_of_use_that_is_no_list_of_ids_is_refused(body: Any) -> None:
+    with pytest.raises(OrchestratorError, match=r"The body|sessions"):
+        read_used(body)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 3600, 86400])
+def test_a_session_may_be_kept_awake_for_up_to_a_day(seconds: float) -> None:
+    assert read_keep({"for_s": seconds}) == seconds
+
+
+@pytest.mark.parametrize("seconds", [None, -1, 86401, True, "60", float("nan"), float("inf")])
+def test_no_other_time_can_be_kept_awake_for(seconds: Any) -> None:
+    with pytest.raises(OrchestratorError, match="for_s must be a number of seconds"):
+        read_keep({"for_s": seconds})
+
+
+@given(JSON)
+def test_no_report_at_all_is_a_mistake_of_ours(body: Any) -> None:
+    for read in (read_used, read_keep):
+        with suppress(OrchestratorError):
+            read(body)

@@ -1,13 +1,17 @@
 """What an operator may set, and the sentence for each value that can't be."""
 
+import os
 import stat
 import sys
 from pathlib import Path
 
 import pytest
 
+from orchestrator.admission import Allowance
 from orchestrator.containers import Limits
+from orchestrator.ladder import Policy
 from orchestrator.settings import SettingsError, load_settings
+from orchestrator.terms import Rules, Wish
 
 LONG = "a-secret-of-sixteen-or-more"
 
@@ -21,6 +25,39 @@ def test_without_any_setting_everything_has_a_value(tmp_path: Path) -> None:
     assert settings.reach == ("ip" if sys.platform == "linux" else "port")
     assert settings.limits == Limits(2 << 30, 1.0, 512)
     assert settings.agent_images == ("opencode-gateway-agent:1.18.33",)
+
+
+def test_without_any_setting_a_containers_life_is_as_described(tmp_path: Path) -> None:
+    terms = load_settings({"STATE": str(tmp_path)}).terms
+
+    assert terms.rules == Rules(Policy(300, 7200, 0, 14400), 30, 1536 << 20)
+    assert terms.allowance == Allowance(0, 0, 0, 0, 512 << 20)
+    assert terms.spares == Wish(1, "opencode-gateway-agent:1.18.33", Limits(2 << 30, 1.0, 512))
+    assert terms.starts_at_once == max(2, os.cpu_count() or 1)
+
+
+def test_every_rule_of_a_containers_life_can_be_set(tmp_path: Path) -> None:
+    given = {
+        "FREEZE_AFTER_S": "1.5",
+        "STOP_AFTER_S": "2",
+        "REMOVE_AFTER_S": "3",
+        "ASK_WAIT_S": "4",
+        "DRAIN_S": "5",
+        "RECYCLE_ABOVE_MB": "6",
+        "MAX_CONTAINERS": "7",
+        "MAX_CONTAINERS_PER_USER": "8",
+        "MEMORY_TOTAL_BYTES": "9",
+        "MEMORY_PER_USER_BYTES": "10",
+        "MEMORY_RESERVE_BYTES": "11",
+        "POOL_SIZE": "12",
+        "START_CONCURRENCY": "13",
+        "AGENT_IMAGES": "one,two",
+    }
+    terms = load_settings({"STATE": str(tmp_path), **given}).terms
+
+    assert terms.rules == Rules(Policy(1.5, 2, 3, 4), 5, 6 << 20)
+    assert terms.allowance == Allowance(7, 8, 9, 10, 11)
+    assert (terms.spares.size, terms.spares.image, terms.starts_at_once) == (12, "one", 13)
 
 
 def test_secrets_are_made_once_for_their_owner_alone_and_never_shown(tmp_path: Path) -> None:
@@ -66,6 +103,19 @@ def test_the_service_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ("MEMORY_BYTES", "1"),
         ("CPUS", "-1"),
         ("PIDS", "1.5"),
+        ("FREEZE_AFTER_S", "-1"),
+        ("STOP_AFTER_S", "soon"),
+        ("REMOVE_AFTER_S", "inf"),
+        ("ASK_WAIT_S", "1e99"),
+        ("DRAIN_S", "3601"),
+        ("RECYCLE_ABOVE_MB", "1.5"),
+        ("MAX_CONTAINERS", "-1"),
+        ("MAX_CONTAINERS_PER_USER", "many"),
+        ("MEMORY_TOTAL_BYTES", "2g"),
+        ("MEMORY_PER_USER_BYTES", "-1"),
+        ("MEMORY_RESERVE_BYTES", "0x10"),
+        ("POOL_SIZE", "1025"),
+        ("START_CONCURRENCY", "0"),
     ],
 )
 def test_a_bad_value_is_a_sentence_that_names_its_variable(
