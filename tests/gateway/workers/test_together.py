@@ -26,6 +26,14 @@ async def test_requests_that_meet_in_two_workers_make_one_start(
     assert parts.engine.calls["create"] == before + 1
 
 
+async def test_the_orchestrators_metrics_are_told_once_by_either_worker(
+    both: tuple[Asking, Asking],
+) -> None:
+    told = [(await asking.ask("/gateway/metrics"))[1] for asking in both]
+
+    assert [text.count(b"# TYPE opencode_gateway_containers gauge\n") for text in told] == [1, 1]
+
+
 async def test_a_login_made_in_one_worker_counts_in_the_other(
     both: tuple[Asking, Asking], person: Person
 ) -> None:
