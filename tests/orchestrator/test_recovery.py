@@ -4,11 +4,13 @@ import anyio
 import pytest
 
 from orchestrator import lifecycle
-from orchestrator.containers import Record, Spec, State, Timings
+from orchestrator.containers import Record, Spec, State
 from orchestrator.errors import OrchestratorError
 from orchestrator.store import Store
 from tests.orchestrator.conftest import LIMITS, SESSION, Clock, Run, order, until_state
 from tests.orchestrator.fake_engine import FakeEngine
+
+SPEC = Spec(SESSION, f"agent_{SESSION}", 1, "image", LIMITS, "nonce", "made")
 
 
 async def test_the_next_run_adopts_a_ready_container_without_restarting_it(
@@ -31,7 +33,7 @@ async def test_a_container_that_ended_meanwhile_is_stopped_and_keeps_its_volume(
     await engine.lose(SESSION)
     async with run() as supervisor:
         assert supervisor.record(SESSION).state is State.STOPPED
-    assert list(engine.written) == [SESSION]
+    assert list(engine.written) == [f"agent_{SESSION}"]
 
 
 async def test_an_adopted_container_that_does_not_answer_failed(
@@ -88,7 +90,7 @@ async def test_a_removal_the_engine_could_not_do_is_finished_once_it_answers(
         with pytest.raises(Exception, match="does not answer"):
             await supervisor.remove(SESSION)
         engine.answers = True
-        await supervisor._look_at_all()
+        await supervisor._rounds.look_at_all()
 
         assert supervisor.snapshot() == {"sessions": []}
     assert engine.written == {}
@@ -128,16 +130,16 @@ async def test_while_the_engine_sleeps_at_boot_nothing_counts_as_ready(
 async def test_a_container_without_a_record_is_removed_when_seen_twice_and_its_volume_never(
     run: Run, engine: FakeEngine
 ) -> None:
-    await engine.create(Spec(SESSION, 1, "image", LIMITS, "nonce", "made"))
+    await engine.create(SPEC)
     async with run() as supervisor:
-        await supervisor._look_at_all()
+        await supervisor._rounds.look_at_all()
 
     assert (engine.calls["remove"], engine.calls["remove_volume"]) == (1, 0)
-    assert list(engine.written) == [SESSION]
+    assert list(engine.written) == [f"agent_{SESSION}"]
 
 
 async def test_one_look_alone_removes_no_stray(run: Run, engine: FakeEngine) -> None:
-    await engine.create(Spec(SESSION, 1, "image", LIMITS, "nonce", "made"))
+    await engine.create(SPEC)
     engine.hold("events")  # following them begins with a look of its own
     async with run():
         pass
@@ -149,9 +151,9 @@ async def test_a_record_left_in_between_never_stays_there(
     run: Run, store: Store, clock: Clock, state: State
 ) -> None:
     now = clock()
-    record = lifecycle.asked_to_start(lifecycle.born(SESSION, "image", now), "image", now)
+    record = lifecycle.asked_to_start(lifecycle.born(SESSION, "image", now), order(), now)
     if state is State.STOPPING:
-        record = lifecycle.asked_to_stop(record, now)
+        record = lifecycle.asked_to_stop(record, "why", now)
     if state is State.REMOVING:
         record = lifecycle.asked_to_remove(record, now)
     await store.save(record)
@@ -175,15 +177,3 @@ async def test_what_happened_counts_even_if_it_can_not_be_written_down(
         with pytest.raises(OrchestratorError) as caught:
             await supervisor.ensure(order(), force=False)
         assert (caught.value.code, engine.calls["start"]) == ("storage_unavailable", 1)
-
-
-async def test_a_record_survives_storing_whole(store: Store, clock: Clock) -> None:
-    born = lifecycle.born(SESSION, "image", clock())
-    failed = lifecycle.start_failed(
-        lifecycle.asked_to_start(born, "image", clock()), "start_timeout", "It was slow.", clock()
-    )
-    await store.save(born)
-    await store.save(failed)
-
-    assert await store.load() == [failed]
-    assert failed.timings == Timings()

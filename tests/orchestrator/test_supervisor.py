@@ -9,12 +9,12 @@ from orchestrator.containers import Limits, Phase, Record, State
 from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.errors import OrchestratorError
 from orchestrator.server import NotReady
-from orchestrator.supervisor import Rhythm
+from orchestrator.rounds import Rhythm
 from tests.orchestrator.conftest import SESSION, Clock, Run, order, until_state
 from tests.orchestrator.fake_engine import FakeEngine
 from tests.orchestrator.fake_opencode import Manner
 
-OFTEN = Rhythm(probe_s=0.02, reconcile_s=0.02, longest_wait_s=0.02)
+OFTEN = Rhythm(probe_s=0.02, reconcile_s=0.02, longest_wait_s=0.02, step_s=0.02)
 
 
 async def test_ensure_makes_a_container_that_answers(run: Run, engine: FakeEngine) -> None:
@@ -22,7 +22,7 @@ async def test_ensure_makes_a_container_that_answers(run: Run, engine: FakeEngin
         record = await supervisor.ensure(order(), force=False)
 
     assert (record.state, record.generation, record.container_id) == ("ready", 1, "container-1")
-    assert list(engine.written) == [SESSION]
+    assert list(engine.written) == [f"agent_{SESSION}"]
 
 
 async def test_fifty_at_once_make_one_container(run: Run, engine: FakeEngine) -> None:
@@ -272,34 +272,6 @@ async def test_verify_trusts_the_container_while_the_engine_sleeps(
         assert (await supervisor.verify(SESSION)).problem == "container_failed"
 
 
-async def test_one_missed_probe_is_forgiven_and_two_are_not(run: Run, engine: FakeEngine) -> None:
-    async with run() as supervisor:
-        await supervisor.ensure(order(), force=False)
-        owner = supervisor._owners[SESSION]
-        engine.server(SESSION).manner = Manner.STRANGER
-
-        states = []
-        for _ in range(2):
-            await owner.probe()
-            states.append(owner.record.state)
-    assert states == ["ready", "failed"]
-
-
-async def test_a_miss_that_comes_after_a_new_start_is_about_the_old_one_and_ignored(
-    run: Run,
-) -> None:
-    async with run() as supervisor:
-        before = await supervisor.ensure(order(), force=False)
-        await supervisor.stop(SESSION)
-        await supervisor.ensure(order(), force=False)
-        owner = supervisor._owners[SESSION]
-
-        await owner._missed(before, NotReady("It was too slow."), misses_allowed=0)
-        assert (owner.record.state, owner.record.generation) == ("ready", 2)
-        await owner._missed(owner.record, NotReady("It was too slow."), misses_allowed=0)
-        assert owner.record.problem == "container_failed"
-
-
 async def test_silent_containers_are_found_without_being_asked_for(
     run: Run, engine: FakeEngine
 ) -> None:
@@ -320,31 +292,6 @@ async def test_a_broken_stream_of_events_is_followed_again_and_nothing_is_missed
         engine.break_events()
 
         assert "removed by somebody else" in (await until_state(supervisor, State.STOPPED)).why
-
-
-async def test_an_engine_problem_is_remembered_until_it_answers(
-    run: Run, engine: FakeEngine
-) -> None:
-    async with run() as supervisor:
-        engine.refuse("find_all", EngineUnavailable("It sleeps."))
-        await supervisor._guarded(supervisor._look_at_all)
-        assert supervisor.engine_problem == "It sleeps."
-
-        engine.relent("find_all")
-        await supervisor._guarded(supervisor._look_at_all)
-        assert supervisor.engine_problem is None
-
-
-async def test_silence_is_noticed_within_two_periods_and_one_answers_time(
-    run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.owner._PROBE_TIMEOUT_S", 1.0)
-    rhythm = Rhythm(probe_s=1.0)
-    async with run(rhythm=rhythm) as supervisor:
-        with anyio.fail_after(3.7):
-            await supervisor.ensure(order(), force=False)
-            engine.server(SESSION).manner = Manner.MUTE
-            await until_state(supervisor, State.FAILED)
 
 
 async def test_stop_all_stops_what_runs(run: Run, engine: FakeEngine) -> None:
