@@ -49,8 +49,8 @@ def tell(activity: Activity, line: bytes, now: float) -> None:
             ["a turn is running"],
         ),
         (
-            [captured.BUSY, captured.QUESTION_ASKED, captured.QUESTION_REJECTED, captured.IDLE],
-            [],
+            [captured.BUSY, captured.QUESTION_ASKED, captured.QUESTION_REJECTED],
+            ["a turn is running"],
         ),
         ([captured.BUSY, captured.SUB_AGENT_BUSY], ["2 turns are running"]),
         ([captured.TERMINAL_CREATED, captured.TERMINAL_UPDATED], []),
@@ -157,6 +157,24 @@ def test_a_terminal_prints_when_its_cursor_has_grown() -> None:
     assert quiet == (10.0, [])
     assert (activity.last, activity.busy(800.0, WAIT_S)) == (800.0, ["a terminal prints"])
     assert activity.busy(801.0 + PRINTS_FOR_S, WAIT_S) == []
+
+
+@pytest.mark.parametrize("end", [captured.TERMINAL_EXITED, captured.TERMINAL_DELETED])
+def test_a_terminal_that_has_ended_is_forgotten(end: bytes) -> None:
+    assert after(captured.TERMINAL_CREATED, end).work.terminals == {}
+
+
+@pytest.mark.parametrize("seen_again", [captured.TERMINAL_UPDATED, None])
+def test_a_terminal_that_is_told_of_again_has_not_printed(seen_again: bytes | None) -> None:
+    activity = after(captured.TERMINAL_CREATED)
+    activity.looked({TERMINAL: 10}, 10.0)
+    if seen_again is None:
+        activity.seeded(seen(), 20.0)
+    else:
+        tell(activity, seen_again, 20.0)
+    activity.looked({TERMINAL: 10}, 400.0)
+
+    assert activity.last < 400.0
 
 
 def test_a_terminal_that_has_gone_meanwhile_is_not_looked_at() -> None:
