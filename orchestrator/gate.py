@@ -11,7 +11,7 @@ import anyio
 
 from orchestrator import admission
 from orchestrator.admission import Admit, Allowance, Refuse, Running, StopFirst
-from orchestrator.containers import Order, State
+from orchestrator.containers import Order, Room, State
 from orchestrator.engines.base import Engine
 from orchestrator.errors import OrchestratorError
 
@@ -65,6 +65,8 @@ class Gate:
                 each for each in self._counted(order.session_id) if each.key not in (spare, *kept)
             ]
             expected = _expected(running)
+            if spare is not None:  # it has the memory already that its session will use
+                room = Room(room.total_bytes, room.available_bytes + expected)
             match admission.decide(self._allowance, running, room, order.user_id, expected):
                 case Admit():
                     self._admitted[order.session_id] = order.user_id

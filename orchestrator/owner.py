@@ -205,9 +205,10 @@ class Owner:
         finally:
             self._attempt = None
             attempt.done.set()
-        if attempt.progress.nudged.is_set():
-            # It happened after the start's last look, so nobody has looked since.
-            await self.look()
+            if attempt.progress.nudged.is_set() or self.charge.is_in(State.STARTING):
+                # What happened after the start's last look nobody has seen yet; and one that was
+                # given up in the middle, by a mistake of ours even, must not stand still there.
+                self._tools.spawn(self.look)
 
     def _abandon(self, error: OrchestratorError) -> None:
         if self._attempt is not None:
