@@ -19,7 +19,7 @@ SILENT_TURN_S = 4 * 3600.0
 STRANGE_FOR_S = 3600.0
 # How long a terminal seen printing is said to print.
 PRINTS_FOR_S = 60.0
-# Below this share of one processor a server is at rest; an idle OpenCode uses about 0.03.
+# Below this share of one processor a server is at rest; an idle OpenCode uses 0.01 to 0.03.
 _AT_REST = 0.1
 # What is measured over less than this tells nothing.
 _SHORTEST_MEASURE_S = 1.0
