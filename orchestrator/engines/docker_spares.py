@@ -18,7 +18,7 @@ _PATIENCE_S = 5.0
 def tell(client: Any, container_id: str, identity: Identity) -> None:
     """Return when the spare has it. Raises EngineError if it does not say so in time."""
     attached = client.attach_socket(container_id, {"stdin": 1, "stdout": 1, "stream": 1})
-    with closing(attached._response), closing(attached):
+    with closing(attached), closing(attached._response):
         # docker-py wraps the socket where it is not encrypted, and reads it without a deadline.
         line = getattr(attached, "_sock", attached)
         try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from orchestrator.containers import Usage
 
 _LOOK_EVERY_S = 0.005
+_STAND_STILL_S = 0.1
 _STOPPED = "T"
 # Where Linux tells what we ask of a process, counted from its state. The ticks are its own and
 # those of the children it has seen end, in its own program and in the system's.
@@ -37,14 +38,21 @@ class Process:
         state, born = _state(self.pid)
         return born == self.born and state == _STOPPED
 
-    def freeze(self, within_s: float) -> None:
-        """Stop its whole group where it is, and return once it stands still."""
-        self._signal(signal.SIGSTOP)
-        _wait(lambda: self.is_frozen() or not self.lives(), within_s)
+    def freeze(self, within_s: float) -> bool:
+        """Stop its whole group where it is; False if it does not stand still in time."""
+        deadline = time.monotonic() + within_s
+        while not self.is_frozen() and self.lives() and time.monotonic() < deadline:
+            self._signal_group(signal.SIGSTOP)
+            if not _wait(self.is_frozen, _STAND_STILL_S):
+                # It waits for a child that was stopped while being made: let that come to be.
+                self._signal_group(signal.SIGCONT)
+                time.sleep(_LOOK_EVERY_S)
+        return self.is_frozen()
 
     def thaw(self, within_s: float) -> None:
-        self._signal(signal.SIGCONT)
-        _wait(lambda: not self.is_frozen(), within_s)
+        if self.lives():
+            self._signal_group(signal.SIGCONT)
+            _wait(lambda: not self.is_frozen(), within_s)
 
     def end(self, grace_s: float) -> None:
         """End its whole group: politely, and after `grace_s` for certain."""
@@ -67,20 +75,19 @@ class Process:
         ticks = sum(int(part) for fields in kin for part in fields[_TICKS])
         return Usage(pages * os.sysconf("SC_PAGE_SIZE"), ticks / os.sysconf("SC_CLK_TCK"))
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self.lives():
-            self._signal_group(number)
-
     def _signal_group(self, number: signal.Signals) -> None:
         # macOS says the second of a group that holds only zombies.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
 
-def _wait(holds: Callable[[], bool], timeout_s: float) -> None:
+def _wait(holds: Callable[[], bool], timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
-    while not holds() and time.monotonic() < deadline:
+    while not holds():
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(_LOOK_EVERY_S)
+    return True
 
 
 def birth(pid: int) -> str | None:

@@ -77,7 +77,8 @@ class Shelf:
         note = self._current(key)
         if note is None or note.process is None:
             raise EngineError("What does not run can't be frozen.")
-        note.process.freeze(_GRACE_S)
+        if not note.process.freeze(_GRACE_S):
+            raise EngineError("Its process does not stand still.")
 
     def thaw(self, key: str) -> Observation:
         note = self._current(key)

@@ -21,6 +21,13 @@ touch marker && echo "workspace writable"
 cat "$HOME/.gitignore"
 test -z "$END_WITH" || exit "$END_WITH"
 test -z "$EAT_MEMORY" || exec tail /dev/zero
+test -z "$EAT_IN_CHILD" || sh -c 'tail /dev/zero'
+test -z "$HOLD_MEMORY" || exec perl -e '$held = "x" x 60_000_000; sleep 600'
+test -z "$READ_FILES" || { head -c 60000000 /dev/zero > file; cat file > /dev/null; echo "read"; }
+test -z "$ECHO" || exec perl -MIO::Socket::INET -e '
+  $door = IO::Socket::INET->new(LocalPort => shift, Listen => 5, ReuseAddr => 1);
+  while ($guest = $door->accept) { while (<$guest>) { print $guest $_; $guest->flush } }
+' "${5:-4096}"
 exec sleep 600
 """
 

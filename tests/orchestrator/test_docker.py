@@ -1,4 +1,4 @@
-"""What only Docker can do or refuse; the contract that all engines share is in test_engines."""
+"""What only Docker can do or refuse; the contract that all engines share is in `contract`."""
 
 import json
 import secrets
@@ -14,10 +14,10 @@ from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.engines.docker import DockerEngine
 from orchestrator.engines.docker_json import Place
 from orchestrator.settings import DEFAULT_IMAGE
+from tests.orchestrator.asking import LIMITS, created, ended, printed, started, volume_of
 from tests.orchestrator.engines import IMAGE, Bench, docker_bench
 from tests.orchestrator.fake_docker import fake_docker
 from tests.orchestrator.real_docker import ENVIRONMENT, build, docker, need_docker
-from tests.orchestrator.test_engines import LIMITS, created, ended, printed, started, volume_of
 
 SECRETS = Environment(
     {"OPENCODE_SERVER_PASSWORD": "the-password", "OPENAI_API_KEY": "sk-the-token"}, ()

@@ -1,83 +1,26 @@
-"""The contract of `engines.base`, asked of every engine there is."""
+"""The contract of `engines.base`, asked of every engine there is.
 
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+What is promised of frozen containers and of spares is asked in files of their own.
+"""
+
 from contextlib import aclosing
-from pathlib import Path
-from typing import TypeVar
 
 import anyio
 import pytest
 
-from orchestrator.containers import Environment, Limits, Observation, Spec
-from orchestrator.engines.base import Engine
-from tests.orchestrator import engines
+from orchestrator.containers import Identity
+from orchestrator.engines.base import EngineError
+from tests.orchestrator.asking import (
+    ENDS,
+    LIMITS,
+    STAYS,
+    created,
+    ended,
+    printed,
+    started,
+    volume_of,
+)
 from tests.orchestrator.engines import IMAGE, Bench
-from tests.orchestrator.real_docker import need_docker
-
-LIMITS = Limits(memory_bytes=256 << 20, cpus=0.5, pids=64)
-STAYS = Environment({"GREETING": 'it\'s "$HOME" `here`', "OPENCODE_SERVER_PASSWORD": "p"}, ("p",))
-ENDS = Environment({**STAYS.values, "END_WITH": "3"}, ("p",))
-
-
-@pytest.fixture(params=["fake", "process", pytest.param("docker", marks=pytest.mark.docker)])
-async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    match request.param:
-        case "fake":
-            opened = engines.fake_bench()
-        case "process":
-            opened = engines.process_bench(tmp_path)
-        case _:
-            need_docker()
-            opened = engines.docker_bench()
-    async with opened as bench:
-        yield bench
-
-
-@pytest.fixture
-def key() -> str:
-    return secrets.token_hex(16)
-
-
-async def created(engine: Engine, key: str) -> Observation:
-    fingerprint = await engine.fingerprint(IMAGE, LIMITS)
-    spec = Spec(key, volume_of(key), 1, IMAGE, LIMITS, "a-nonce", fingerprint)
-    return await engine.create(spec)
-
-
-def volume_of(key: str) -> str:
-    """Not its container's name: a claimed spare's volume has another one, too."""
-    return f"volume-{key}"
-
-
-async def started(engine: Engine, key: str, environment: Environment = STAYS) -> Observation:
-    await created(engine, key)
-    return await engine.start(key, environment)
-
-
-T = TypeVar("T")
-
-
-async def eventually(look: Callable[[], Awaitable[T]], fits: Callable[[T], bool]) -> T:
-    """Look until it fits. What a container prints, and when, no engine tells by event."""
-    with anyio.fail_after(10):
-        while not fits(found := await look()):  # noqa: ASYNC110
-            await anyio.sleep(0.02)
-    return found
-
-
-async def printed(engine: Engine, key: str, line: str) -> list[str]:
-    """Wait until a container has printed a line; return all it printed."""
-    return await eventually(lambda: engine.last_lines(key), lambda lines: line in lines)
-
-
-async def ended(engine: Engine, key: str) -> Observation:
-    def has_ended(seen: Observation | None) -> bool:
-        return seen is not None and not seen.running
-
-    seen = await eventually(lambda: engine.find(key), has_ended)
-    assert seen is not None
-    return seen
 
 
 async def test_what_is_created_is_shown_and_does_not_run(bench: Bench, key: str) -> None:
@@ -85,6 +28,7 @@ async def test_what_is_created_is_shown_and_does_not_run(bench: Bench, key: str)
 
     assert (seen.running, seen.address, seen.nonce) == (False, None, "a-nonce")
     assert seen.fingerprint == await bench.engine.fingerprint(IMAGE, LIMITS)
+    assert seen.volume == volume_of(key)
     assert await bench.engine.find(key) == seen
     assert await bench.engine.find_all() == [seen]
 
@@ -141,6 +85,35 @@ async def test_a_volume_outlives_its_container_until_it_is_removed_itself(
     assert "seen before" not in await printed(bench.engine, key, "workspace writable")
 
 
+async def test_volumes_are_listed_by_name_whether_or_not_a_container_has_them(
+    bench: Bench, key: str
+) -> None:
+    await created(bench.engine, key)
+    await bench.engine.remove(key)
+    assert await bench.engine.volumes() == [volume_of(key)]
+
+    await bench.engine.remove_volume(volume_of(key))
+    assert await bench.engine.volumes() == []
+
+
+async def test_only_what_runs_uses_anything(bench: Bench, key: str) -> None:
+    assert await bench.engine.usage(key) is None
+    await started(bench.engine, key)
+    await printed(bench.engine, key, "workspace writable")
+    used = await bench.engine.usage(key)
+    assert used is not None
+    assert (used.memory_bytes > 0, used.cpu_s >= 0) == (True, True)
+
+    await bench.engine.stop(key)
+    assert await bench.engine.usage(key) is None
+
+
+async def test_the_machine_has_room(bench: Bench) -> None:
+    room = await bench.engine.room()
+
+    assert room.total_bytes > room.available_bytes > 0
+
+
 async def test_stopping_and_removing_what_is_not_there_is_done(bench: Bench, key: str) -> None:
     await bench.engine.stop(key)
     await bench.engine.remove(key)
@@ -190,7 +163,31 @@ async def test_another_deployments_containers_are_neither_shown_nor_touched(
     assert await bench.stranger.find(key) is None
     assert await bench.stranger.find_all() == []
     assert await bench.stranger.last_lines(key) == []
+    assert await bench.stranger.volumes() == []
+    assert await bench.stranger.usage(key) is None
+    with pytest.raises(EngineError):
+        await bench.stranger.freeze(key)
     await bench.stranger.stop(key)
     await bench.stranger.remove(key)
     await bench.stranger.remove_volume(volume_of(key))
     assert await bench.engine.find(key) == seen
+
+
+async def test_a_spare_that_is_not_there_can_not_be_claimed(
+    bench: Bench, key: str, spare: str
+) -> None:
+    with pytest.raises(EngineError):
+        await bench.engine.claim(spare, key, Identity("{}", ()))
+
+    assert await bench.engine.find_all() == []
+
+
+@pytest.mark.parametrize("bench", ["process"], indirect=True)
+async def test_a_process_can_not_become_somebodys_while_it_runs(
+    bench: Bench, key: str, spare: str
+) -> None:
+    await started(bench.engine, spare)
+    with pytest.raises(EngineError, match="can't be started for nobody"):
+        await bench.engine.claim(spare, key, Identity("{}", ()))
+
+    assert not bench.engine.has_spares
