@@ -31,7 +31,8 @@ class Watch:
 
     `booted` is a wall-clock time between its boot and the first request that it was given: what
     changed before is known not to be loaded. `server` should have a `stream_client`. `changed` is
-    called when the phrases change or `sees` does, and must not wait.
+    called when the phrases change or `sees` does, and must not wait. `sees` is whether `activity`
+    is up to date: nobody should be called idle by what was true long ago.
     """
 
     def __init__(
@@ -43,7 +44,6 @@ class Watch:
     ) -> None:
         self.activity = Activity(now())
         self.sees = False
-        """Whether `activity` is up to date: nobody should be called idle by what was long ago."""
         self.server = server
         self._booted_ms = int(booted.timestamp() * 1000)
         self._now = now

@@ -52,15 +52,17 @@ class Seen:
 
 
 class Work:
-    """One server's; every method takes things as OpenCode sends them, and none of them raises."""
+    """One server's; every method takes things as OpenCode sends them, and none of them raises.
+
+    `begun` are the conversations that were at work since: what was said of an earlier turn of
+    theirs is out of date.
+    """
 
     def __init__(self) -> None:
         self.turns: dict[str, Turn] = {}
         self.asks: dict[str, Ask] = {}
         self.terminals: dict[str, Terminal] = {}
         self.begun: set[str] = set()
-        """The conversations that were at work since: what was said of an earlier turn of theirs is
-        out of date."""
         self._parents: dict[str, str] = {}
 
     def happened(self, event: Event, now: float) -> None:
