@@ -6,6 +6,7 @@ in counts from that moment on, so no two are let into the same room.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 
@@ -62,7 +63,10 @@ class Gate:
             room = await self._engine.room()
             # From here to the note that it was admitted nothing is awaited.
             running = [
-                each for each in self._counted(order.session_id) if each.key not in (spare, *kept)
+                # Who does not give way runs on, and is not asked again.
+                replace(each, state=State.READY, busy=True) if each.key in kept else each
+                for each in self._counted(order.session_id)
+                if each.key != spare
             ]
             expected = _expected(running)
             if spare is not None:  # it has the memory already that its session will use
