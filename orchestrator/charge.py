@@ -151,6 +151,7 @@ class Charge:
     async def stopped(self, why: str, *, orderly: bool) -> None:
         self.tools.metrics.happened("stopped")
         self.attendant.leave()
+        self._awake_until = 0.0
         now = self.tools.now()
         await self._note(lifecycle.stopped(self.record, why, now, orderly=orderly))
 

@@ -45,6 +45,9 @@ async def freeze(charge: Charge) -> None:
     if not compared or not _is_due(charge, Rung.FREEZE):
         return
     await charge.tools.engine.freeze(charge.session_id)
+    if not _is_due(charge, Rung.FREEZE):  # somebody came while the engine froze it
+        await charge.tools.engine.thaw(charge.session_id)
+        return
     rested = round(charge.tools.rules.policy.freeze_after_s)
     await charge.frozen(f"Nothing happened for {rested} s, so it was frozen. A request wakes it.")
 

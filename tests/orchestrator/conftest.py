@@ -159,5 +159,7 @@ async def until_told(supervisor: Supervisor, holds: Callable[[], bool]) -> None:
 async def take_steps(supervisor: Supervisor) -> None:
     """Take the steps of the ladder that are due now, as the rounds do each second."""
     for owner in list(supervisor._owners.values()):
+        async with owner._lock:
+            pass  # a look that is under way would put the step off to the next second
         if owner.is_due():
             await owner.step()
