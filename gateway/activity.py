@@ -1,4 +1,4 @@
-"""What is used through this gateway, told to the orchestrator every second: it must not freeze it.
+"""What is used through this gateway: told to the orchestrator every second, and woken if frozen.
 
 What counts: a request other than a health poll, an exchange in flight other than an event stream,
 bytes of an upgraded connection, a turn of our own chat endpoint. WebSocket's pings and pongs are
@@ -25,6 +25,7 @@ class Activity:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._untold: set[str] = set()
+        self._wanted: set[str] = set()
         self._told = ""
 
     async def run(self) -> None:
@@ -35,15 +36,25 @@ class Activity:
             await self.report()
 
     def look(self) -> None:
-        """Note what is used, and have woken what is used although it is frozen.
+        """Note what is used; ask again for those that were to be woken and are frozen still."""
+        for session_id, upstream in list(self._directory.living()):
+            if self.look_at(session_id, upstream):
+                self._wanted.add(session_id)
+        self._wanted = {wanted for wanted in self._wanted if self._sleeps(wanted)}
+        if self._directory.connected:
+            for session_id in self._wanted:
+                self._directory.start_soon(session_id)
 
-        Its first wake may have failed: the orchestrator was away, or the engine.
+    def wake(self, session_id: str) -> None:
+        """Have a frozen container woken, and again until it is: what waits for it is in its pipes.
+
+        A first try may fail while the orchestrator or the engine is away.
         """
-        directory = self._directory
-        for session_id, upstream in list(directory.living()):
-            used = self.look_at(session_id, upstream)
-            if used and directory.connected and directory.place(session_id).state is State.FROZEN:
-                directory.start_soon(session_id)
+        self._wanted.add(session_id)
+        self._directory.start_soon(session_id)
+
+    def _sleeps(self, session_id: str) -> bool:
+        return self._directory.place(session_id).state is State.FROZEN
 
     def look_at(self, session_id: str, upstream: Upstream) -> bool:
         """Whether this one was used since it was last looked at; if so, it will be reported."""

@@ -64,7 +64,7 @@ def create_app(settings: Settings, bus: Bus | None = None) -> Starlette:
     together = _parts(settings, tasks, Streams(live), bus)
     client = together.directory.client
     activity = Activity(together.directory)
-    sleepers = Sleepers(together.directory, activity)
+    sleepers = Sleepers(activity)
     together.directory.watch(sleepers.changed)
     together.directory.watch(Unfinished().changed)
     front = Front(together, tasks)

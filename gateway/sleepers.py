@@ -8,7 +8,6 @@ import anyio
 
 from gateway import open_streams
 from gateway.activity import Activity
-from gateway.directory import Directory
 from gateway.routing import Interruption, Place, State, Upstream
 
 # OpenCode's own pace. Its clients wait for ever, but proxies give up a silent stream after 60 s and
@@ -17,8 +16,7 @@ BEAT_EVERY_S = 10.0
 
 
 class Sleepers:
-    def __init__(self, directory: Directory, activity: Activity) -> None:
-        self._directory = directory
+    def __init__(self, activity: Activity) -> None:
         self._activity = activity
         self._frozen: dict[str, Upstream] = {}
 
@@ -37,11 +35,11 @@ class Sleepers:
                 open_streams.beat(upstream)
 
     def _fell_asleep(self, session_id: str, upstream: Upstream) -> None:
-        open_streams.listen(upstream, lambda: self._directory.start_soon(session_id))
+        open_streams.listen(upstream, lambda: self._activity.wake(session_id))
         open_streams.beat(upstream)
         # What came while it was being frozen, and is stuck there now.
         if self._activity.look_at(session_id, upstream):
-            self._directory.start_soon(session_id)
+            self._activity.wake(session_id)
 
 
 class Unfinished:

@@ -8,6 +8,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from gateway.wire.deadlines import Deadlines
@@ -62,7 +63,9 @@ class ClientSocket(asyncio.Protocol):
 
     def write_end(self) -> None:
         if not self._lost and not self.transport.is_closing():
-            self.transport.write_eof()
+            # Asyncio's own loop raises where the client has gone and that is not told yet.
+            with suppress(OSError):
+                self.transport.write_eof()
 
     def hold_reading(self, held: bool) -> None:
         if held is self._holding or self._lost or self.transport.is_closing():

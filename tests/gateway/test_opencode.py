@@ -168,3 +168,34 @@ def test_settings_of_the_shared_service_may_be_read_but_not_changed(path: bytes)
 @pytest.mark.parametrize("path", [b"/config", b"/global/config", b"/mcp", b"/experimental/tool"])
 def test_settings_of_the_shared_service_may_be_read(path: bytes) -> None:
     assert opencode.allowed_on_shared(b"GET", path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/event",
+        b"/global/event",
+        b"/api/event",
+        b"/api/session/ses_1/event",
+        b"/tui/control/next",
+        b"/global/health",
+        b"/api/health",
+        b"/global/health/",
+    ],
+)
+def test_what_stays_open_by_itself_is_quiet(path: bytes) -> None:
+    assert opencode.is_quiet(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/session/ses_1/message",
+        b"/events",
+        b"/x/event",
+        b"/api/session/a/b/event",
+        b"/tui/control",
+    ],
+)
+def test_anything_else_in_flight_is_work(path: bytes) -> None:
+    assert not opencode.is_quiet(path)

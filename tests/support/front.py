@@ -37,11 +37,15 @@ class ScriptedOrchestrator:
         self.retry_after_s = 60.0
         self.refusal = ""
         self.ensures = 0
+        self.reports: list[list[str]] = []
+        self.takes_reports = True
+        self.refused_reports = 0
         self.verifies = 0
         self.asked = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self._changes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._frozen = False
         self._generation = 0
         self._session_id = ""
 
@@ -52,6 +56,7 @@ class ScriptedOrchestrator:
                 Route(f"{root}/sessions/agent", self._ensure, methods=["POST"]),
                 Route(f"{root}/sessions/{{id}}/verify", self._verify, methods=["POST"]),
                 Route(f"{root}/sessions/{{id}}", self._remove, methods=["DELETE"]),
+                Route(f"{root}/activity", self._activity, methods=["POST"]),
                 Route(f"{root}/events", self._events),
             ]
         )
@@ -71,6 +76,11 @@ class ScriptedOrchestrator:
             **more,
         }
 
+    def freeze(self) -> None:
+        """Tell that what `ready_at` says is frozen now; the next ensure wakes it."""
+        self._frozen = True
+        self.tell(self.view("frozen", self.ready_at, version="1.18.33"))
+
     def tell(self, view: dict[str, Any]) -> None:
         self._changes.put_nowait(view)
 
@@ -85,7 +95,8 @@ class ScriptedOrchestrator:
             wait: dict[str, Any] = {"retry_after_s": self.retry_after_s}
             self.tell(self.view("failed", **wait))
             return _refused("container_failed", 502, message="Broken.", **wait)
-        self._generation += 1
+        self._generation += not self._frozen
+        self._frozen = False
         return JSONResponse(self.view("ready", self.ready_at))
 
     async def _verify(self, _request: Request) -> Response:
@@ -93,6 +104,13 @@ class ScriptedOrchestrator:
         return JSONResponse(self.view("stopped"))
 
     async def _remove(self, _request: Request) -> Response:
+        return Response(status_code=204)
+
+    async def _activity(self, request: Request) -> Response:
+        if not self.takes_reports:
+            self.refused_reports += 1
+            return _refused("standby", 503, message="Not me.")
+        self.reports.append((await request.json())["sessions"])
         return Response(status_code=204)
 
     async def _events(self, _request: Request) -> Response:
