@@ -5,7 +5,7 @@ import json
 import pytest
 
 from orchestrator import opencode
-from orchestrator.containers import Agent
+from orchestrator.containers import Agent, Environment
 from orchestrator.opencode import KEY_VARIABLES
 
 OWN = Agent("a" * 32, "openai-compatible", "own/model", "http://127.0.0.1:9/v1", None)
@@ -29,16 +29,16 @@ def test_the_token_is_in_its_own_variable_and_only_named_in_the_configuration(
 
 
 def test_a_known_provider_needs_no_model_and_no_address() -> None:
-    assert opencode.configuration(agent("anthropic")) == {
+    assert opencode.configuration(agent("anthropic"), "sk-x") == {
         "share": "disabled",
         "autoupdate": False,
         "enabled_providers": ["anthropic"],
-        "provider": {"anthropic": {"options": {"apiKey": "{env:ANTHROPIC_API_KEY}"}}},
+        "provider": {"anthropic": {"options": {"apiKey": "sk-x"}}},
     }
 
 
 def test_a_compatible_provider_brings_its_own_model_and_uses_it_for_titles_too() -> None:
-    config = opencode.configuration(OWN)
+    config = opencode.configuration(OWN, "sk-x")
 
     assert config["model"] == config["small_model"] == "openai-compatible/own/model"
     provider = config["provider"]["openai-compatible"]
@@ -47,8 +47,39 @@ def test_a_compatible_provider_brings_its_own_model_and_uses_it_for_titles_too()
     assert provider["models"]["own/model"]["tool_call"] is True
 
 
-def test_nothing_is_fetched_or_updated_at_run_time() -> None:
-    values = opencode.environment(OWN, "t", "p").values
+@pytest.mark.parametrize("provider", KEY_VARIABLES)
+def test_a_spare_is_told_the_same_as_one_started_cold_with_the_token_written_out(
+    provider: str,
+) -> None:
+    own = agent(provider, "m", "http://h")
+    cold = opencode.environment(own, "sk-secret", "pass").values["OPENCODE_CONFIG_CONTENT"]
+    told = opencode.identity(own, "sk-secret")
+
+    named = f"{{env:{KEY_VARIABLES[provider]}}}"
+    assert json.loads(told.configuration) == json.loads(cold.replace(named, "sk-secret"))
+    assert told.secrets == ("sk-secret",)
+
+
+def test_an_identity_is_one_line_whatever_is_in_it() -> None:
+    named = agent("anthropic", "m\u2028\x85\n")
+
+    assert len(opencode.identity(named, "sk").configuration.splitlines()) == 1
+
+
+def test_a_spare_knows_its_password_and_no_provider() -> None:
+    told = opencode.spare_environment("pass")
+
+    assert told.secrets == ("pass",)
+    assert told.values["OPENCODE_SERVER_PASSWORD"] == "pass"
+    assert json.loads(told.values["OPENCODE_CONFIG_CONTENT"])["enabled_providers"] == []
+    assert not set(KEY_VARIABLES.values()) & set(told.values)
+
+
+@pytest.mark.parametrize(
+    "told", [opencode.environment(OWN, "t", "p"), opencode.spare_environment("p")]
+)
+def test_nothing_is_fetched_or_updated_at_run_time(told: Environment) -> None:
+    values = told.values
 
     switches = [name for name, value in values.items() if "DISABLE" in name and value == "1"]
     assert sorted(switches) == [
