@@ -20,8 +20,9 @@ from orchestrator.terminals import look_at_terminals
 from orchestrator.watch import Watch
 
 Spawn = Callable[[Callable[[], Awaitable[object]]], None]
-# Of one core. An idle OpenCode uses less than one per cent, a build or a test run most of it.
-_WORKING_SHARE = 0.1
+# Of one core. An idle OpenCode uses 0.01 to 0.03, where many share the cores up to 0.12; a build or a
+# test run takes what it gets.
+_WORKING_SHARE = 0.2
 _SHORTEST_READING_S = 0.5
 _HEALTH_TIMEOUT_S = 5.0
 
