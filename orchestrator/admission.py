@@ -122,8 +122,7 @@ def _may_stop(container: Running) -> bool:
         return True  # it is on its way out: its room is worth waiting for
     if container.busy or container.kept_awake:
         return False
-    spare = container.state is State.READY and container.user_id is None
-    return spare or container.state is State.FROZEN
+    return container.user_id is None or container.state is State.FROZEN
 
 
 def _how_missed(container: Running) -> tuple[bool, bool, float]:

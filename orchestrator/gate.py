@@ -36,12 +36,17 @@ class Gate:
         self._running = running
         self._stop_first = stop_first
         self._admitted: dict[str, str] = {}
+        self._asking = 0
 
     @asynccontextmanager
     async def admitted(self, order: Order, spare: str | None) -> AsyncIterator[None]:
         """Hold room for one start, which may take a spare's. Raises OrchestratorError."""
-        with anyio.move_on_after(_LONGEST_WAIT_S):
-            await self._admit(order, spare)
+        self._asking += 1
+        try:
+            with anyio.move_on_after(_LONGEST_WAIT_S):
+                await self._admit(order, spare)
+        finally:
+            self._asking -= 1
         if order.session_id not in self._admitted:
             raise OrchestratorError(
                 "no_room", "Room for one more container was not made in time.", retry_after_s=30.0
@@ -52,8 +57,11 @@ class Gate:
             del self._admitted[order.session_id]
 
     async def may_refill(self) -> bool:
-        """Whether the pool may make one more spare now."""
+        """Whether the pool may make one more spare now; never in the room that was just made for
+        somebody who asks."""
         room = await self._engine.room()
+        if self._asking:
+            return False
         running = self._counted(None)
         return admission.may_refill(self._allowance, running, room, _expected(running))
 

@@ -8,8 +8,8 @@ room and no session's start waits; an image that fails is tried ever more seldom
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -36,6 +36,19 @@ class Spare:
     live: Observation
 
 
+@dataclass(slots=True, eq=False)
+class _Making:
+    """A spare that is being made, and can be given up."""
+
+    key: str
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    over: anyio.Event = field(default_factory=anyio.Event)
+
+    async def give_up(self) -> None:
+        self.scope.cancel()
+        await self.over.wait()
+
+
 class Pool:
     """`may_refill` tells whether there is room for one more, `place` holds one among the starts."""
 
@@ -55,14 +68,16 @@ class Pool:
         self._may_refill = may_refill
         self._place = place
         self._ready: dict[str, Spare] = {}
-        self._making: str | None = None
+        self._making: _Making | None = None
+        self._inherited: dict[str, str] = {}
         self._leaving: dict[str, str] = {}
         self._failures = 0
         self._wanted = anyio.Event()
+        self._closed = False
 
     @property
     def size(self) -> int:
-        return self._wish.size if self._engine.has_spares else 0
+        return self._wish.size if self._engine.has_spares and not self._closed else 0
 
     @property
     def spares(self) -> list[Spare]:
@@ -70,8 +85,8 @@ class Pool:
 
     def tended(self) -> set[str]:
         """The keys of all spares that are looked after, also while they are made or removed."""
-        making = {self._making} if self._making else set()
-        return {*self._ready, *self._leaving, *making}
+        making = {self._making.key} if self._making else set()
+        return {*self._ready, *self._inherited, *self._leaving, *making}
 
     def offer(self, order: Order) -> str | None:
         """The key of a spare that is what the order asks for, if there is one."""
@@ -86,6 +101,14 @@ class Pool:
             return None
         self._wanted.set()
         return self._ready.pop(key)
+
+    def put_back(self, spare: Spare) -> None:
+        """It was taken, and nothing was done with it."""
+        self._ready[spare.key] = spare
+
+    async def remember(self) -> None:
+        """Know the spares of an earlier run, before anybody takes them for strays."""
+        self._inherited = await self._store.spares()
 
     async def run(self) -> None:
         """Take over what an earlier run left, then keep the pool filled until cancelled."""
@@ -106,20 +129,26 @@ class Pool:
                 await self.remove(key)
 
     async def remove(self, key: str) -> bool:
-        """Remove a spare that nobody has claimed, with its volume; False if it is not there."""
-        spare = self._ready.pop(key, None)
-        if spare is None:
+        """Remove a spare that nobody has claimed, be it half made, with its volume; False if it is
+        not there."""
+        if self._making is not None and self._making.key == key:
+            await self._making.give_up()
+        elif (spare := self._ready.pop(key, None)) is not None:
+            self._leaving[key] = spare.volume
+            self._wanted.set()
+        else:
             return False
-        self._leaving[key] = spare.volume
-        self._wanted.set()
         await self._clear_away()
         return True
 
     async def aclose(self) -> None:
         """Remove every spare: the program is the whole deployment and ends."""
-        for key in list(self._ready):
-            with suppress(EngineError, OrchestratorError):
-                await self.remove(key)
+        self._closed = True
+        if self._making is not None:
+            await self._making.give_up()
+        self._leaving |= self._inherited | {each.key: each.volume for each in self.spares}
+        self._inherited, self._ready = {}, {}
+        await self._clear_away()
 
     async def _refill(self) -> float:
         """Make spares until there are enough; return for how long there is nothing to do."""
@@ -139,28 +168,26 @@ class Pool:
         return _LOOK_EVERY_S
 
     async def _make(self) -> None:
-        key = self._making = spare_key(secrets.token_hex(16))
-        volume = name_of(key)
+        making = self._making = _Making(spare_key(secrets.token_hex(16)))
         try:
-            async with self._place(key):
-                fingerprint = await self._fingerprint()
-                wish = self._wish
-                spec = Spec(
-                    key, volume, 0, wish.image, wish.limits, secrets.token_hex(16), fingerprint
-                )
-                await self._store.add_spare(key, volume)
-                live = await self._made(spec)
-            self._ready[key] = Spare(key, volume, live)
-            logger.info("spare ready container=%s", name_of(key))
+            with making.scope:
+                async with self._place(making.key):
+                    await self._boot(making.key)
         finally:
             self._making = None
+            making.over.set()
 
-    async def _made(self, spec: Spec) -> Observation:
+    async def _boot(self, key: str) -> None:
+        volume, wish, fingerprint = name_of(key), self._wish, await self._fingerprint()
+        spec = Spec(key, volume, 0, wish.image, wish.limits, secrets.token_hex(16), fingerprint)
+        await self._store.add_spare(key, volume)
         try:
-            return await self._starter.make_spare(spec)
+            live = await self._starter.make_spare(spec)
         except BaseException:
-            self._leaving[spec.key] = spec.volume
+            self._leaving[key] = volume
             raise
+        self._ready[key] = Spare(key, volume, live)
+        logger.info("spare ready container=%s", name_of(key))
 
     async def _retire(self) -> None:
         """Remove spares that are no longer what a container would be made of."""
@@ -173,8 +200,9 @@ class Pool:
     async def _recovered(self) -> bool:
         while True:
             try:
-                for key, volume in (await self._store.spares()).items():
+                for key, volume in list(self._inherited.items()):
                     await self._recover(key, volume)
+                    self._inherited.pop(key, None)
             except (EngineError, OrchestratorError) as error:
                 logger.warning("spares not looked for yet: %s", error)
                 await anyio.sleep(_LOOK_EVERY_S)

@@ -12,6 +12,7 @@ from orchestrator.attempt import Attempt
 from orchestrator.charge import Charge
 from orchestrator.containers import Observation, Order, State
 from orchestrator.engines.base import EngineError
+from orchestrator.errors import OrchestratorError
 from orchestrator.falling import act, clear_claim, removing
 from orchestrator.plan import Action, plan
 from orchestrator.pool import Spare
@@ -76,7 +77,11 @@ async def _start(charge: Charge, order: Order, spare: Spare | None, attempt: Att
 
 async def _claim(charge: Charge, order: Order, spare: Spare, attempt: Attempt) -> bool:
     """Try to take a spare; False if that failed and a cold start is to follow."""
-    await charge.claim_begun(order, spare.key, spare.volume)
+    try:
+        await charge.claim_begun(order, spare.key, spare.volume)
+    except OrchestratorError:  # it could not be written down, so it is nobody's still
+        charge.tools.pool.put_back(spare)
+        raise
     try:
         live, timings = await charge.tools.starter.claim(spare.key, order, attempt.progress)
     except StartFailed as failure:

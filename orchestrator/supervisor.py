@@ -194,6 +194,7 @@ class Supervisor:
         self._changes.tell("removed", {"session_id": session_id})
 
     async def _remember(self) -> None:
+        await self._pool.remember()
         for record in await self._store.load():
             self._own(record).charge.lose_sight()
 

@@ -188,8 +188,8 @@ RESERVE = replace(ANY, memory_reserve_bytes=512 * MIB)
             TWO,
             [ready("a"), Running("s", None, State.STARTING, None)],
             ROOMY,
-            "no_room",
-            id="a spare that starts stays",
+            "s",
+            id="even a spare that starts makes room",
         ),
         pytest.param(
             TWO,
