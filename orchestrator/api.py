@@ -93,7 +93,10 @@ async def metrics(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    engine = _supervisor(request).engine
+    try:
+        engine = _supervisor(request).engine
+    except OrchestratorError as standby:
+        return JSONResponse({"healthy": False, "standby": True, "why": standby.message})
     try:
         await engine.ping()
     except EngineError as error:

@@ -17,12 +17,13 @@ _PATIENCE = 2
 _SERVES = "OpenCode answers."
 
 
-async def check(charge: Charge, lock: anyio.Lock, *, patience: int | None = None) -> None:
-    """Ask a ready container; if it does not answer, it is ready no longer."""
+async def check(charge: Charge, lock: anyio.Lock, *, doubted: bool = False) -> None:
+    """Ask a ready container; if it does not answer, it is ready no longer. One that somebody
+    `doubted`, because it had not answered him, is not asked twice."""
     asked, server = charge.record, server_of(charge)
     if not charge.is_in(State.READY) or server is None:
         return
-    reason = await _unhealthy(charge, server, patience)
+    reason = await _unhealthy(charge, server, doubted=doubted)
     why = None if reason is not None else await _unable(server)
     async with lock:
         if not charge.is_in(State.READY) or charge.record.generation != asked.generation:
@@ -30,6 +31,8 @@ async def check(charge: Charge, lock: anyio.Lock, *, patience: int | None = None
         if reason is not None:
             why = f"It stopped answering: {reason.why} It is started again when it is needed."
             await charge.fell_silent(why)
+            # It serves nobody, and nobody may come to have it started again.
+            await charge.tools.engine.stop(charge.session_id)
         elif why is not None or _was_unable(charge.record):
             await charge.explained(why or _SERVES)
 
@@ -39,7 +42,7 @@ def server_of(charge: Charge) -> Server | None:
     return None if live is None else charge.tools.starter.server(live)
 
 
-async def _unhealthy(charge: Charge, server: Server, patience: int | None) -> NotReady | None:
+async def _unhealthy(charge: Charge, server: Server, *, doubted: bool) -> NotReady | None:
     """Why it can't be had, after as many questions in a row as its work excuses."""
     missed = 0
     while True:
@@ -47,13 +50,19 @@ async def _unhealthy(charge: Charge, server: Server, patience: int | None) -> No
             charge.attendant.version = await server.check_health(_TIMEOUT_S)
         except NotReady as reason:
             missed += 1
-            at_work = charge.attendant.activity and charge.attendant.activity.work.turns
-            if missed >= (patience or (_PATIENCE_AT_WORK if at_work else _PATIENCE)):
+            if missed >= _patience(charge, doubted=doubted):
                 return reason
             if not charge.is_in(State.READY):
                 return None
         else:
             return None
+
+
+def _patience(charge: Charge, *, doubted: bool) -> int:
+    activity = charge.attendant.activity
+    if activity is not None and activity.work.turns:
+        return _PATIENCE_AT_WORK
+    return 1 if doubted else _PATIENCE
 
 
 _UNABLE = "It answers, but "

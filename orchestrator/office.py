@@ -55,11 +55,17 @@ class Office:
                 logger.warning("standing by: %s", self._lease.holder)
                 settled.set()
                 await self._lease.stand_by()
-            supervisor = self._make()
-            async with supervisor.running():
-                self._acting = supervisor
-                settled.set()
+            async with anyio.create_task_group() as term:
+                term.start_soon(self._act, settled)
                 await self._lease.keep(self._lost)
+                term.cancel_scope.cancel()
+
+    async def _act(self, settled: anyio.Event) -> None:
+        supervisor = self._make()
+        async with supervisor.running():
+            self._acting = supervisor
+            settled.set()
+            await anyio.sleep_forever()
 
     def _lost(self) -> None:
         self._acting = None

@@ -22,6 +22,7 @@ from orchestrator.lifecycle import Event
 from orchestrator.plan import Action, plan
 from orchestrator.readiness import Progress
 
+_ASK_AGAIN_S = 5.0
 _STOPPED_WHILE_STARTING = "It was stopped while it was starting."
 
 
@@ -51,7 +52,7 @@ class Owner:
                 raise self.charge.failure()
             self._begin(lambda attempt: rising.rise(self.charge, order, attempt))
         assert self._attempt is not None
-        await self._attempt.outcome()
+        await self._outcome(self._attempt)
         if not self.charge.is_in(State.READY):  # it was, and is no longer
             raise self.charge.failure()
         return self.record
@@ -144,19 +145,32 @@ class Owner:
         if self._attempt is None:
             with suppress(EngineError):  # while the engine sleeps, the container itself decides
                 await self.look()
-            await checking.check(self.charge, self._lock, patience=1)
+            await checking.check(self.charge, self._lock, doubted=True)
         return self.record
 
     async def probe(self) -> None:
         """Ask a ready container for its health, and see what it uses."""
         await checking.check(self.charge, self._lock)
         if self.charge.is_in(State.READY, State.FROZEN):
-            await resting.take_reading(self.charge)
+            await resting.look(self.charge)
 
     async def settled(self) -> None:
         """Wait for a start that is under way, whatever comes of it."""
         if self._attempt is not None:
             await self._attempt.done.wait()
+
+    async def _outcome(self, attempt: Attempt) -> None:
+        """Wait for a start, but in the queue no longer than for the start itself: it keeps its
+        place, and who asks is told which."""
+        with anyio.move_on_after(self._tools.starter.timeout_s):
+            await attempt.outcome()
+            return
+        if self.charge.queue is not None:
+            place, of = self.charge.queue
+            why = f"It waits for its start as number {place} of {of}. Try again in a moment."
+            told = {"place": place, "of": of, "retry_after_s": _ASK_AGAIN_S}
+            raise OrchestratorError("start_queued", why, **told)
+        await attempt.outcome()
 
     async def _stop(self, why: str, drain_s: float | None) -> None:
         """Under the lock: end its work in order, then stop it."""

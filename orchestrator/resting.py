@@ -36,6 +36,15 @@ async def take_reading(charge: Charge) -> None:
         charge.attendant.read(usage)
 
 
+async def look(charge: Charge) -> None:
+    """Take a reading, and early enough a first look at the terminals: what one has printed shows
+    only by the second."""
+    await take_reading(charge)
+    rest_s = charge.attendant.rest_s()
+    if rest_s is not None and rest_s >= charge.tools.rules.policy.freeze_after_s / 2:
+        await charge.attendant.listen_to_terminals()
+
+
 async def freeze(charge: Charge) -> None:
     """Freeze it, unless a closer look shows that something works in it after all."""
     compared = charge.attendant.memory_bytes is not None

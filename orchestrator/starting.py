@@ -53,7 +53,7 @@ class Starter:
         self._engine = engine
         self._clients = clients
         self._key = key
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
 
     def server(self, live: Observation) -> Server | None:
         """The OpenCode server of a running container, to be asked things."""
@@ -92,7 +92,7 @@ class Starter:
     async def adopt(self, seen: Observation, progress: Progress) -> Observation:
         """Wait for a container that runs already. Raises StartFailed, as `start` does."""
         progress.tell(Phase.CHECKING)
-        deadline = anyio.current_time() + self._timeout_s
+        deadline = anyio.current_time() + self.timeout_s
         try:
             live, _ = await self._wait(seen, progress, deadline, None)
         except EngineError as error:
@@ -162,7 +162,7 @@ class Starter:
     ) -> tuple[Observation, float]:
         progress.tell(Phase.BOOTING)
         seen = await self._engine.start(key, environment)
-        return await self._wait(seen, progress, began + self._timeout_s, environment)
+        return await self._wait(seen, progress, began + self.timeout_s, environment)
 
     async def _wait(
         self, seen: Observation, progress: Progress, deadline: float, known: Environment | None
@@ -173,7 +173,7 @@ class Starter:
             with anyio.fail_after(deadline - anyio.current_time()):
                 return await wait.until_ready()
         except TimeoutError:
-            why = f"It was not ready within {self._timeout_s:g} s. {wait.last_word}"
+            why = f"It was not ready within {self.timeout_s:g} s. {wait.last_word}"
             failure = StartFailed("start_timeout", why)
         except NotReady as reason:
             failure = StartFailed("container_failed", reason.why)
