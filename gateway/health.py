@@ -29,6 +29,8 @@ def healthy(head: RequestHead, version: str | None) -> Answer:
 
 def _cors(head: RequestHead) -> bytes:
     origins = head.noted(b"origin")
+    if not origins:
+        return b"Vary: Origin\r\n"
     if len(origins) == 1 and _ALLOWED.fullmatch(origins[0]):
         return b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origins[0]
-    return b"Vary: Origin\r\n"
+    return b""

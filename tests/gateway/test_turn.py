@@ -162,3 +162,20 @@ async def test_a_turn_that_goes_on_after_trying_again_has_all_the_time_it_needs(
 
     assert (first[0], last[0]) == ("delta", "done")
     assert not opencode.aborted.is_set()
+
+
+async def test_a_turn_is_a_use_of_its_container_as_long_as_it_runs(
+    opencode: StubbornOpenCode,
+) -> None:
+    async with serve(opencode.app()) as url:
+        place = ready(url)
+        assert place.upstream is not None
+        async with served(Gateway(FakeDirectory(place))) as gateway:
+            async with gateway.stream("hello"):
+                await opencode.prompted.wait()
+                assert place.upstream.use.taken()
+                assert place.upstream.use.taken()
+            with anyio.fail_after(5):
+                await opencode.all_left.wait()
+
+        assert not place.upstream.use.taken()

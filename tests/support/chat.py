@@ -25,10 +25,10 @@ from gateway.api import exception_handlers
 from gateway.changes import Changes
 from gateway.conversations import Conversations
 from gateway.credentials import Caller
-from gateway.places import basic
 from gateway.errors import GatewayError
 from gateway.metrics import Metrics
 from gateway.parts import Parts
+from gateway.places import basic
 from gateway.roster import Session
 from gateway.routing import Place, State, Upstream
 from gateway.settings import Shared
