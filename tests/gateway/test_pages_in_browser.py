@@ -387,13 +387,12 @@ async def test_a_start_that_came_to_nothing_is_begun_again(page: Page, served: G
 async def test_a_frozen_session_is_opened_not_started(page: Page, served: Gateway) -> None:
     session_id = await _with_session(page)
     served.directory.places[session_id] = Place(State.STARTING, phase="checking")
-    await page.clock.install()
     await page.goto("/")
-    served.directory.client.views = {session_id: view(session_id, "frozen")}
 
-    # Before the page would ask again by itself.
-    async with page.expect_navigation():
-        await page.clock.run_for(1000)
+    frozen = view(session_id, "frozen", workspace="/workspace")
+    served.directory.client.views = {session_id: frozen}
+
+    await page.wait_for_url("**/L3dvcmtzcGFjZQ/session")
 
 
 async def test_the_starting_page_gives_way_once_the_session_is_ready(
