@@ -83,6 +83,8 @@ class Owner:
     async def keep(self, for_s: float) -> Record:
         """Keep it awake for so long from now on, however idle it is."""
         async with self._lock:
+            if self.charge.is_in(State.REMOVING):
+                raise removing()
             await self.charge.keep(for_s)
             if for_s and self.charge.is_in(State.FROZEN):
                 await rising.wake(self.charge)
@@ -106,11 +108,12 @@ class Owner:
 
     async def look(self) -> None:
         """See what the engine shows of it, and do what that calls for."""
+        ending = self._end
+        if ending is not None and not await self._still_runs():
+            ending.cancel()
         if self._attempt is not None:
             self._attempt.progress.nudge()
             return
-        if self._end is not None and not await self._still_runs():
-            self._end.cancel()
         async with self._lock:
             if self._removed:
                 return
@@ -209,6 +212,8 @@ class Owner:
         return seen is not None and seen.running
 
     def _begin(self, work: Work) -> None:
+        if self._attempt is not None:
+            return  # somebody came meanwhile, whose attempt does the same
         attempt = Attempt(Progress(self.charge.enter))
         self._attempt = attempt
         self._tools.spawn(lambda: self._run(attempt, work))

@@ -38,6 +38,8 @@ async def rise(charge: Charge, order: Order, attempt: Attempt) -> None:
 async def wake(charge: Charge) -> None:
     """Thaw a frozen container: its memory, connections and address are as they were. If it is gone,
     that is noted. Raises EngineError if it stays frozen."""
+    if not charge.is_in(State.FROZEN):
+        return  # it was stopped or deleted before its turn came
     live: Observation | None
     try:
         live = await charge.tools.engine.thaw(charge.session_id)
