@@ -23,6 +23,8 @@ Spawn = Callable[[Callable[[], Awaitable[object]]], None]
 # Of one core. An idle OpenCode uses 0.01 to 0.03, where many share the cores up to 0.12; a build or a
 # test run takes what it gets.
 _WORKING_SHARE = 0.2
+# What hangs uses nothing; what is starved of a busy machine's processor still gets more than this.
+_COMPUTING_SHARE = 0.05
 _SHORTEST_READING_S = 0.5
 _HEALTH_TIMEOUT_S = 5.0
 
@@ -49,6 +51,8 @@ class Attendant:
         self._left_running: dict[str, str] = {}
         self._stirred = anyio.Event()
         self.version: str | None = None
+        self.computes = False
+        """Whether it used the processor between the last two readings, idling apart."""
 
     @property
     def activity(self) -> Activity | None:
@@ -77,7 +81,7 @@ class Attendant:
         if self._watch is not None:
             self._left_running = self._watch.activity.work.running()
         self._watch = self._reading = self.version = None
-        self._interrupted = []
+        self._interrupted, self.computes = [], False
         self.stir()
 
     def touched(self, what: str) -> None:
@@ -107,6 +111,7 @@ class Attendant:
         self._reading = Reading(now, usage)
         if before is not None:
             share = (usage.cpu_s - before.usage.cpu_s) / (now - before.at)
+            self.computes = share > _COMPUTING_SHARE
             if share > _WORKING_SHARE:
                 self.touched("a process in it works")
 
