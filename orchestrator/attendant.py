@@ -70,8 +70,9 @@ class Attendant:
 
         async def follow(scope: anyio.CancelScope = self._scope) -> None:
             with scope:
-                await self._learn(server, look_back=look_back)
-                await watch.follow()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(watch.follow)
+                    await self._learn(watch, look_back=look_back)
 
         self._spawn(follow)
 
@@ -129,21 +130,25 @@ class Attendant:
         return [told for told in self._interrupted if conversation_of(told) not in begun]
 
     def stir(self) -> None:
-        """Wake whoever waits for something to have changed."""
+        """Wake all who wait for something to have changed."""
         self._stirred.set()
+        self._stirred = anyio.Event()
 
     async def stirred(self) -> None:
-        self._stirred = anyio.Event()
         await self._stirred.wait()
 
     def _told(self) -> None:
         self.stir()
         self._changed()
 
-    async def _learn(self, server: Server, *, look_back: bool) -> None:
+    async def _learn(self, watch: Watch, *, look_back: bool) -> None:
         """What does not change while the server lives."""
         with suppress(NotReady):
-            self.version = await server.check_health(_HEALTH_TIMEOUT_S)
+            self.version = await watch.server.check_health(_HEALTH_TIMEOUT_S)
             if look_back:
-                self._interrupted = await find_interrupted(server, self._left_running)
+                found = await find_interrupted(watch.server, self._left_running)
+                # Before, one that runs now would be told as left unfinished.
+                while not watch.sees:
+                    await self.stirred()
+                self._interrupted = found
         self._changed()
