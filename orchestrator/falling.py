@@ -29,6 +29,8 @@ async def act(charge: Charge, action: Action, seen: Observation | None) -> None:
         case Action.CLEAR_CLAIM:
             await clear_claim(charge)
             await charge.ended("Its start was interrupted.")
+        case Action.STOP:
+            await charge.tools.engine.stop(charge.session_id)
         case Action.FINISH_STOP:
             await finish_stop(charge, STOPPED, orderly=False)
         case Action.FINISH_REMOVAL:

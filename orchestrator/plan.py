@@ -18,6 +18,7 @@ class Action(StrEnum):
     MARK_GONE = "mark gone"
     MARK_FROZEN = "mark frozen"
     MARK_THAWED = "mark thawed"
+    STOP = "stop what nobody asked for"
     CLEAR_CLAIM = "clear a half-done claim away"
     FINISH_STOP = "finish the stop"
     FINISH_REMOVAL = "finish the removal"
@@ -46,7 +47,8 @@ def plan(record: Record, seen: Observation | None) -> Action:
         case State.FROZEN:
             return _plan_frozen(record, seen)
         case State.NEW | State.STOPPED | State.FAILED:
-            return Action.NOTHING
+            # Started by somebody else it lacks its secrets; hanging it serves nobody.
+            return Action.STOP if seen is not None and seen.running else Action.NOTHING
 
 
 def _plan_starting(record: Record, seen: Observation | None) -> Action:
