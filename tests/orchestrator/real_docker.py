@@ -4,10 +4,13 @@ Tests look at containers through the command line and not through our engine, wh
 test. Everything made here carries a name of its own and is removed at the end.
 """
 
+import json
 import os
 import shutil
 import subprocess
+from typing import Any
 
+from orchestrator.containers import name_of
 from orchestrator.settings import DEFAULT_IMAGE
 from tests.support.absent import absent
 
@@ -39,6 +42,12 @@ def docker(*arguments: str, given: str | None = None) -> str:
     )
     assert done.returncode == 0, f"docker {arguments[0]}: {done.stderr}"
     return done.stdout.strip()
+
+
+def inspected(key: str) -> dict[str, Any]:
+    """All that Docker shows of a container."""
+    shown: list[dict[str, Any]] = json.loads(docker("inspect", name_of(key)))
+    return shown[0]
 
 
 def need_docker(image: str = DEFAULT_IMAGE) -> None:

@@ -1,59 +1,31 @@
 """What only Docker can do or refuse; the contract that all engines share is in `contract`."""
 
 import json
-import secrets
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
 
-from orchestrator.containers import Environment, Identity, Limits, Spec, Usage, name_of, spare_key
+from orchestrator.containers import Environment, Limits, Spec, name_of
 from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.engines.docker import DockerEngine
 from orchestrator.engines.docker_json import Place
 from orchestrator.settings import DEFAULT_IMAGE
 from tests.orchestrator.asking import (
     LIMITS,
-    STAYS,
     created,
     ended,
-    eventually,
     printed,
     started,
     volume_of,
 )
-from tests.orchestrator.engines import IMAGE, Bench, docker_bench
+from tests.orchestrator.engines import IMAGE, Bench
 from tests.orchestrator.fake_docker import fake_docker
-from tests.orchestrator.real_docker import ENVIRONMENT, build, docker, need_docker
+from tests.orchestrator.real_docker import ENVIRONMENT, build, docker, inspected
 
 SECRETS = Environment(
     {"OPENCODE_SERVER_PASSWORD": "the-password", "OPENAI_API_KEY": "sk-the-token"}, ()
 )
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[Bench]:
-    need_docker()
-    async with docker_bench() as bench:
-        yield bench
-
-
-@pytest.fixture
-def key() -> str:
-    return secrets.token_hex(16)
-
-
-@pytest.fixture
-def spare() -> str:
-    return spare_key(secrets.token_hex(16))
-
-
-def inspected(key: str) -> dict[str, Any]:
-    shown: list[dict[str, Any]] = json.loads(docker("inspect", name_of(key)))
-    return shown[0]
 
 
 @pytest.mark.docker
@@ -125,141 +97,6 @@ async def test_a_container_that_never_came_to_its_launcher_keeps_no_secret_once_
     await bench.engine.stop(key)
 
     assert "sk-the-token" not in launcher(key)
-
-
-IDENTITY = Identity('{"key": "sk-the-token", "rest": "`a` $HOME %s \\\\n"}', ())
-
-
-def configuration(key: str) -> str:
-    return docker("exec", name_of(key), "cat", "/etc/opencode/opencode.json")
-
-
-@pytest.mark.docker
-async def test_what_a_spare_is_told_is_its_users_alone_and_in_nothing_docker_shows(
-    bench: Bench, key: str, spare: str
-) -> None:
-    await started(bench.engine, spare, SECRETS)
-    await bench.engine.claim(spare, key, IDENTITY)
-
-    assert configuration(key) == IDENTITY.configuration
-    mode = docker("exec", name_of(key), "stat", "-c", "%a %u", "/etc/opencode/opencode.json")
-    assert mode == "600 1000"
-    name = name_of(key)
-    shown = json.dumps(inspected(key)) + docker("diff", name) + docker("logs", name)
-    assert "sk-the-token" not in shown + docker("top", name)
-
-
-@pytest.mark.docker
-async def test_nothing_of_an_identity_outlives_the_run_it_was_told_in(
-    bench: Bench, key: str, spare: str
-) -> None:
-    await started(bench.engine, spare)
-    await bench.engine.claim(spare, key, IDENTITY)
-    await bench.kill(key)
-    await ended(bench.engine, key)
-    left = docker("cp", f"{name_of(key)}:/etc/opencode", "-")
-
-    await bench.engine.start(key, STAYS)
-    assert "sk-the-token" not in left
-    assert docker("exec", name_of(key), "ls", "-A", "/etc/opencode") == ""
-
-
-@pytest.mark.docker
-async def test_only_a_spare_listens_to_who_it_shall_be(bench: Bench, key: str) -> None:
-    """And no process of a session waits for a word that never comes."""
-    await started(bench.engine, key)
-    await printed(bench.engine, key, "workspace writable")
-
-    assert docker("top", name_of(key), "-o", "pid,args").count("opencode-gateway/start") == 1
-
-
-@pytest.mark.docker
-async def test_a_claim_leaves_nothing_of_the_former_name_but_the_volumes(
-    bench: Bench, key: str, spare: str
-) -> None:
-    await started(bench.engine, spare)
-    await bench.engine.claim(spare, key, IDENTITY)
-
-    shown = inspected(key)
-    del shown["Mounts"], shown["HostConfig"]["Mounts"]
-    assert spare not in json.dumps(shown)
-    assert name_of(spare) not in docker("ps", "-a", "--format", "{{.Names}}")
-
-
-@pytest.mark.docker
-async def test_neighbours_find_a_claimed_container_under_its_new_name_only(
-    bench: Bench, key: str, spare: str
-) -> None:
-    neighbour = secrets.token_hex(16)
-    await started(bench.engine, neighbour)
-    await started(bench.engine, spare)
-    seen = await bench.engine.claim(spare, key, IDENTITY)
-    asked = f"getent hosts {name_of(key)}; getent hosts {name_of(spare)} || echo unknown"
-    found = docker("exec", name_of(neighbour), "sh", "-c", asked).split()
-
-    assert seen.address is not None
-    assert (found[0], found[-1]) == (seen.address.host, "unknown")
-
-
-@pytest.mark.docker
-@pytest.mark.parametrize("command", ["pause", "restart"])
-async def test_what_others_do_to_a_container_is_told(bench: Bench, key: str, command: str) -> None:
-    await started(bench.engine, key)
-    async with aclosing(bench.engine.events()) as events:
-        assert await anext(events) is None
-        docker(command, name_of(key))
-        with anyio.fail_after(5):
-            assert await anext(events) == key
-
-
-@pytest.mark.docker
-async def test_a_container_that_others_gave_a_strange_name_is_gone(bench: Bench, key: str) -> None:
-    await started(bench.engine, key)
-    async with aclosing(bench.engine.events()) as events:
-        assert await anext(events) is None
-        docker("rename", name_of(key), strange := f"strange-{key}")
-        with anyio.fail_after(5):
-            assert await anext(events) == key
-
-    assert (await bench.engine.find(key), await bench.engine.find_all()) == (None, [])
-    docker("rm", "-f", strange)
-
-
-@pytest.mark.docker
-async def test_a_tool_that_eats_all_the_memory_is_told_while_the_server_lives(
-    bench: Bench, key: str
-) -> None:
-    async with aclosing(bench.engine.events()) as events:
-        assert await anext(events) is None
-        await started(bench.engine, key, Environment({"EAT_IN_CHILD": "1"}, ()))
-        with anyio.fail_after(30):
-            assert await anext(events) == key
-
-    seen = await bench.engine.find(key)
-    assert seen is not None
-    assert seen.running
-
-
-@pytest.mark.docker
-async def test_memory_that_is_held_counts_and_files_that_were_read_do_not(bench: Bench) -> None:
-    holds, reads = secrets.token_hex(16), secrets.token_hex(16)
-    await started(bench.engine, holds, Environment({"HOLD_MEMORY": "1"}, ()))
-    await started(bench.engine, reads, Environment({"READ_FILES": "1"}, ()))
-    await printed(bench.engine, reads, "read")
-
-    def holds_much(used: Usage | None) -> bool:
-        return used is not None and used.memory_bytes > 60_000_000
-
-    await eventually(lambda: bench.engine.usage(holds), holds_much)
-    used = await bench.engine.usage(reads)
-    assert used is not None
-    assert used.memory_bytes < 30_000_000
-
-
-@pytest.mark.docker
-async def test_the_processors_seconds_grow(bench: Bench, key: str) -> None:
-    await started(bench.engine, key, Environment({"HOLD_MEMORY": "1"}, ()))
-    await eventually(lambda: bench.engine.usage(key), lambda used: bool(used and used.cpu_s > 0))
 
 
 @pytest.mark.docker

@@ -1,0 +1,56 @@
+"""What Docker's answers mean, where one engine alone can't show it."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.containers import Room, Usage
+from orchestrator.engines import docker_json as shapes
+from orchestrator.engines.dock import room
+
+PROCESSOR = {"cpu_usage": {"total_usage": 2_500_000_000}}
+RUNS = {"memory_stats": {"usage": 900, "stats": {"inactive_file": 300}}, "cpu_stats": PROCESSOR}
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [{"inactive_file": 1, "total_inactive_file": 300}, {"inactive_file": 300}],
+    ids=["control groups of version 1", "of version 2"],
+)
+def test_files_that_can_be_given_back_are_not_used(pages: dict[str, int]) -> None:
+    told = {"memory_stats": {"usage": 900, "stats": pages}, "cpu_stats": PROCESSOR}
+
+    assert shapes.usage(told) == Usage(600, 2.5)
+
+
+def test_what_does_not_run_is_told_to_use_nothing_at_all() -> None:
+    told = {"memory_stats": {}, "cpu_stats": {"cpu_usage": {"total_usage": 0}}}
+
+    assert shapes.usage(told) is None
+
+
+class Elsewhere:
+    """An engine on another machine, with two containers."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+
+    def info(self) -> dict[str, Any]:
+        return {"MemTotal": self.total}
+
+    def containers(self) -> list[dict[str, str]]:
+        return [{"Id": "one"}, {"Id": "two"}]
+
+    def stats(self, container_id: str, **_more: bool) -> dict[str, Any]:
+        return RUNS
+
+
+def test_on_another_machine_there_is_what_its_containers_leave() -> None:
+    assert room(Elsewhere(total=2000)) == Room(2000, 800)
+    assert room(Elsewhere(total=1000)) == Room(1000, 0)
+
+
+def test_on_this_machine_there_is_what_its_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.engines.dock.room_here", lambda: Room(2000, 7))
+
+    assert room(Elsewhere(total=2000)) == Room(2000, 7)
