@@ -41,7 +41,7 @@ def _shown(p: Parts, session: Session, views: Mapping[str, View] | None) -> dict
     place = p.directory.place(session.id)
     view = views.get(session.id) if views else None
     if view is None or _knows_better(place, view):
-        view = of_place(place, anyio.current_time())
+        view = _of_place(place, anyio.current_time())
     now = datetime.now(tz=UTC)
     return sessions.to_json(session, view, p.settings.public_url, now, fresh=views is not None)
 
@@ -66,7 +66,7 @@ def _knows_better(place: Place, view: View) -> bool:
     return view["generation"] <= place.generation and view["state"] not in ("starting", "ready")
 
 
-def of_place(place: Place, now: float) -> View:
+def _of_place(place: Place, now: float) -> View:
     """What the gateway knows by itself, in a view's shape; `now` is of the monotonic clock."""
     return {
         "state": str(place.state),
