@@ -18,7 +18,7 @@ from itsdangerous import BadSignature, Signer
 
 from gateway.roster import Roster, Session
 
-Via = Literal["cookie", "basic", "bearer", "query"]
+Via = Literal["cookie", "basic", "bearer", "query", "ticket"]
 
 _CACHED_COOKIES = 10_000
 _LONGEST_COOKIE = 512

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from gateway import health, marks, opencode, own_events, refusals, streams
@@ -100,9 +99,10 @@ class Decisions:
     def _decide(self, question: Question) -> Decision:
         caller = question.caller
         if caller is None:
-            ticketed = self._by_ticket(question)
-            if ticketed is not None:
-                return ticketed
+            caller = self._by_ticket(question)
+            if caller is None and self._may_be_told(question):
+                return _wait(question, lambda: self._ticket_told(question))
+            question = question._replace(caller=caller)
         session_id = caller.session_id if caller else None
         place = self._directory.place(session_id) if session_id else _NOWHERE
         if place.upstream is None and session_id is not None:
@@ -148,40 +148,23 @@ class Decisions:
                 wait_s = self._directory.wait_s(session_id)
                 return refusals.about(code, self._directory.place(session_id), wait_s)
 
-    def _by_ticket(self, question: Question) -> Decision | None:
-        """Find the container of a terminal that is opened with nothing but a ticket."""
-        path, query = question.ask.path, question.head.query
-        session_id = self._noticing.session_of_ticket(path, query)
-        may_be_told = session_id is None and self._noticing.may_be_told(path, query)
-        if may_be_told and not question.ticket_awaited:
-            return _wait(question, lambda: self._ticket_told(question))
+    def _by_ticket(self, question: Question) -> Caller | None:
+        """Return whom a terminal's ticket stands for; only a server that lives has terminals."""
+        session_id = self._noticing.session_of_ticket(question.ask.path, question.head.query)
         session = self._roster.session(session_id) if session_id else None
-        place = self._directory.place(session.id) if session else None
-        if session is None or place is None:
+        if session is None:
             return None
-        bearer = Caller(session.user_id, None, session.id, "query")
-        if place.state is State.FROZEN:
-            woken = partial(self._wake_for_ticket, question, session.id)
-            return Wait(woken, streams.names(bearer))
-        if place.upstream is None:
-            return None
-        # No credential of ours is added: OpenCode itself must be the one to check the ticket.
-        upstream = replace(place.upstream, authorization=b"")
-        return self._to_session(question._replace(caller=bearer), upstream)
+        place = self._directory.place(session.id)
+        lives = place.upstream is not None or place.state is State.FROZEN
+        return Caller(session.user_id, None, session.id, "ticket") if lives else None
+
+    def _may_be_told(self, question: Question) -> bool:
+        may = self._noticing.may_be_told(question.ask.path, question.head.query)
+        return may and not question.ticket_awaited
 
     async def _ticket_told(self, question: Question) -> Decision:
         await self._noticing.ticket_told(question.ask.path, question.head.query)
         return self._decide(question._replace(ticket_awaited=True))
-
-    async def _wake_for_ticket(self, question: Question, session_id: str) -> Decision:
-        try:
-            async with asyncio.timeout(self._start_timeout_s + _GRACE_S):
-                await self._directory.ensure(session_id)
-        except TimeoutError:
-            return refusals.answer("container_unavailable")
-        except GatewayError as error:
-            return refusals.of_error(error, marks.SESSION)
-        return self._decide(question)
 
     async def _hold(self, question: Question, session_id: str, *, briefly: bool) -> Decision:
         timeout_s = _HEALTH_HOLD_S if briefly else self._start_timeout_s + _GRACE_S
@@ -223,6 +206,9 @@ class Decisions:
         head, client, reading, ask, caller, again, _ = question
         assert caller is not None
         assert caller.session_id is not None
+        if caller.via == "ticket":
+            # No credential of ours is added: OpenCode itself must be the one to check the ticket.
+            upstream = replace(upstream, authorization=b"")
         sender, place = reading.sender, self._directory.place(caller.session_id)
         relay = self._relays.to_session(head, client, sender, caller, upstream, again=again)
         if not place.interrupted or ask.path not in opencode.EVENTS:

@@ -7,12 +7,11 @@ orchestrator is away, what is known stays known. It knows no request and makes n
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, ItemsView, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.orchestrator_client import OrchestratorClient, View
-from gateway.places import is_only_looked_for, place_of
+from gateway.places import about_to_start, is_only_looked_for, not_started, place_of
 from gateway.routing import Place, State, Upstream
 from gateway.wire.tasks import Tasks
 
@@ -141,21 +140,10 @@ class Directory:
         self._starts[session_id] = future
         before = self.place(session_id)
         if before.state is not State.FROZEN:
-            self._put(session_id, self._about_to_start(session_id, before))
+            retried = session_id in self._retried
+            self._put(session_id, about_to_start(before, retried=retried))
         self._tasks.start(self._run_start(session_id, future, before, force), f"start {session_id}")
         return future
-
-    def _about_to_start(self, session_id: str, before: Place) -> Place:
-        """Show a start from its first moment, before the orchestrator tells of it."""
-        return Place(
-            State.STARTING,
-            "It is being started.",
-            phase="queued",
-            since=datetime.now(tz=UTC),
-            generation=before.generation,
-            kept=before.kept,
-            retried=session_id in self._retried,
-        )
 
     async def _run_start(
         self, session_id: str, future: asyncio.Future[Place], before: Place, force: bool
@@ -205,15 +193,8 @@ class Directory:
         told = known.state is State.FAILED and wait is not None
         if told or known.living is not None or error.code in _NOT_ITS_OWN:
             return
-        failed = Place(
-            state=State.FAILED,
-            why=error.message,
-            problem=error.code,
-            generation=known.generation,
-            retry_at=None if wait is None else asyncio.get_running_loop().time() + wait,
-            retry_after_s=wait,
-        )
-        self._put(session_id, failed)
+        now = asyncio.get_running_loop().time()
+        self._put(session_id, not_started(error, known, now=now))
 
     async def _verify_quietly(self, session_id: str) -> None:
         try:

@@ -1,13 +1,14 @@
 """What a view of the orchestrator's says of where a session lives, beside what was known before.
 
-Pure: a view and a place in, a place out. A container that is still the same keeps its upstream, and
-with it the connections that are open; it knows no request, and asks nobody.
+It also shows a start from its first moment to its failure. A container that is still the same keeps
+its upstream, and with it the connections that are open. It knows no request, and asks nobody.
 """
 
 import json
 from base64 import b64encode
-from datetime import datetime
+from datetime import UTC, datetime
 
+from gateway.errors import GatewayError
 from gateway.orchestrator_client import View
 from gateway.routing import Interruption, Place, State, Upstream
 from gateway.wire.upstream import Pool
@@ -50,6 +51,32 @@ def is_only_looked_for(view: View, known: Place) -> bool:
     """
     same = view["generation"] == known.generation
     return known.living is not None and same and view["state"] == State.STARTING
+
+
+def about_to_start(before: Place, *, retried: bool) -> Place:
+    """Show a start from its first moment, before the orchestrator tells of it."""
+    return Place(
+        State.STARTING,
+        "It is being started.",
+        phase="queued",
+        since=datetime.now(tz=UTC),
+        generation=before.generation,
+        kept=before.kept,
+        retried=retried,
+    )
+
+
+def not_started(error: GatewayError, known: Place, *, now: float) -> Place:
+    """Show that a start failed, as its asker was told; `now` is of the monotonic clock."""
+    wait = error.data.get("retry_after_s")
+    return Place(
+        State.FAILED,
+        error.message,
+        problem=error.code,
+        generation=known.generation,
+        retry_at=None if wait is None else now + wait,
+        retry_after_s=wait,
+    )
 
 
 def basic(username: str, password: str) -> bytes:

@@ -174,8 +174,8 @@ def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_ag
         return SayHealthy(place.version) if _is_health_poll(ask) else Hold()
     if place.did_not_start and shared and place.problem not in _TOLD:
         return fallback(ask, _reason(place), shared=shared)
-    # The page that shows a start asks on by cookie or Basic, which a query's token does not give.
-    if ask.navigation and caller.via != "query":
+    # The page that shows a start asks on by cookie or Basic, which nothing in a query gives.
+    if ask.navigation and caller.via not in ("query", "ticket"):
         return ShowStart()
     return Hold(briefly=_is_health_poll(ask))
 

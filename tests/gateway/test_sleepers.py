@@ -37,6 +37,7 @@ class Container:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.heads: list[bytes] = []
         self.streams: list[asyncio.StreamWriter] = []
         self.may_answer = asyncio.Event()
         self.may_answer.set()
@@ -47,6 +48,7 @@ class Container:
             head = await reader._reader.readuntil(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].decode()
             self.asked.append(path)
+            self.heads.append(head)
             if path.partition("?")[0].endswith("/event"):
                 self.streams.append(writer)
                 writer.write(STREAM + CONNECTED)
@@ -337,7 +339,17 @@ async def test_frozen_terminal_is_opened_with_nothing_but_a_ticket(asleep: Aslee
     status, _, body = await asleep.gw.ask("/pty/pty_1/connect?ticket=t", who="")
 
     assert (status, body) == (200, b'"awake"')
-    assert "/pty/pty_1/connect?ticket=t" in asleep.container.asked
+    assert asleep.container.asked[-1] == "/pty/pty_1/connect?ticket=t"
+    assert b"\r\nAuthorization:" not in asleep.container.heads[-1]
+
+
+async def test_ticket_opens_no_terminal_of_a_server_that_is_gone(asleep: Asleep) -> None:
+    await asleep.start()
+    await asleep.gw.ask("/pty/pty_1/connect-token", method="POST")
+    await asleep.tell(State.STOPPED)
+
+    assert (await asleep.gw.ask("/pty/pty_1/connect?ticket=t", who=""))[0] == 401
+    assert asleep.orchestrator.ensures == 1
 
 
 async def test_stop_lets_an_answer_finish_and_then_cuts(asleep: Asleep) -> None:
