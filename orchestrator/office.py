@@ -51,7 +51,7 @@ class Office:
 
     async def _hold_again_and_again(self, settled: anyio.Event) -> None:
         while True:
-            if not await self._lease.take():
+            if not await self._takes():
                 logger.warning("standing by: %s", self._lease.holder)
                 settled.set()
                 await self._lease.stand_by()
@@ -59,6 +59,13 @@ class Office:
                 term.start_soon(self._act, settled)
                 await self._lease.keep(self._lost)
                 term.cancel_scope.cancel()
+
+    async def _takes(self) -> bool:
+        try:
+            return await self._lease.take()
+        except OrchestratorError as error:  # it may have been lost with the database itself
+            logger.warning("lease not looked at: %s", error.message)
+            return False
 
     async def _act(self, settled: anyio.Event) -> None:
         supervisor = self._make()
