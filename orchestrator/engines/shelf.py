@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from orchestrator.containers import Address, Environment, Observation, Spec, Usage
+from orchestrator.containers import Address, Environment, Observation, Spec, Usage, key_of, name_of
 from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.engines.pids import Process, birth, reap
 
@@ -50,7 +50,7 @@ class Shelf:
             )
 
     def create(self, spec: Spec) -> Observation:
-        volume = self._volumes / spec.volume
+        volume = _folder(self._volumes, spec.volume)
         volume.mkdir(mode=0o700, parents=True, exist_ok=True)
         home = volume / ".home"
         home.mkdir(mode=0o700, exist_ok=True)
@@ -102,10 +102,10 @@ class Shelf:
 
     def remove_volume(self, volume: str) -> None:
         with suppress(FileNotFoundError):
-            shutil.rmtree(self._volumes / volume)
+            shutil.rmtree(_folder(self._volumes, volume))
 
     def volumes(self) -> list[str]:
-        return [path.name for path in self._volumes.glob("*/")]
+        return [name_of(path.name) for path in self._volumes.glob("*/")]
 
     def find(self, key: str) -> Observation | None:
         note = self._current(key)
@@ -129,7 +129,7 @@ class Shelf:
 
     def _spawn(self, note: _Note, port: int, environment: Environment) -> int:
         """Start it in a session of its own, so that our end and our Ctrl-C are not its own."""
-        volume = self._volumes / note.volume
+        volume = _folder(self._volumes, note.volume)
         serve = [str(self._program), "serve", "--hostname", "127.0.0.1", "--port", str(port)]
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         return os.posix_spawn(
@@ -170,14 +170,28 @@ class Shelf:
             fields = json.loads(self._note(key).read_text("utf-8"))
         except FileNotFoundError:
             return None
-        process = fields.pop("process")
-        return _Note(**fields, process=process and Process(**process))
+        process = fields["process"]
+        return _Note(
+            key,
+            # Each volume had its container's name before notes said it.
+            fields.get("volume", name_of(key)),
+            fields["nonce"],
+            fields["fingerprint"],
+            process and Process(**process),
+            fields["port"],
+            fields["end"],
+        )
 
     def _write(self, note: _Note) -> None:
         self._notes.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self._note(note.key).with_suffix(".draft")
         draft.write_text(json.dumps(asdict(note)), "utf-8")
         draft.replace(self._note(note.key))
+
+
+def _folder(volumes: Path, volume: str) -> Path:
+    """Named as the key in the volume's name: OpenCode remembers conversations by their folder."""
+    return volumes / (key_of(volume) or volume)
 
 
 def _observed(note: _Note, volumes: Path) -> Observation:
@@ -193,7 +207,7 @@ def _observed(note: _Note, volumes: Path) -> Observation:
         volume=note.volume,
         frozen=process is not None and process.is_frozen(),
         end=note.end,
-        workspace=str(volumes / note.volume),
+        workspace=str(_folder(volumes, note.volume)),
     )
 
 

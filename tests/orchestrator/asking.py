@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import anyio
 
-from orchestrator.containers import Environment, Limits, Observation, Spec
+from orchestrator.containers import Environment, Limits, Observation, Spec, name_of
 from orchestrator.engines.base import Engine
 from tests.orchestrator.engines import IMAGE
 
@@ -23,7 +23,7 @@ async def created(engine: Engine, key: str) -> Observation:
 
 def volume_of(key: str) -> str:
     """Not its container's name: a claimed spare's volume has another one, too."""
-    return f"volume-{key}"
+    return name_of(f"volume-{key}")
 
 
 async def started(engine: Engine, key: str, environment: Environment = STAYS) -> Observation:
