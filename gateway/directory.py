@@ -231,8 +231,11 @@ class Directory:
             self._retried.discard(session_id)
         self._put(session_id, place)
         if place != known:
-            for told in self._changed:
-                told(session_id, place)
+            self._tell(session_id, place)
+
+    def _tell(self, session_id: str, place: Place) -> None:
+        for told in self._changed:
+            told(session_id, place)
 
     def _put(self, session_id: str, place: Place) -> None:
         """Know this place from now on; what another container had open is closed."""
@@ -250,6 +253,7 @@ class Directory:
         upstream = self._living.pop(session_id, None)
         if upstream is not None:
             upstream.pool.close()
+        self._tell(session_id, _UNKNOWN)
 
 
 def _gone_again(place: Place) -> GatewayError:

@@ -384,6 +384,14 @@ async def test_removed_session_is_forgotten_and_its_pool_closed() -> None:
             await upstream.pool.connect()
 
 
+async def test_who_watches_is_told_of_what_is_forgotten() -> None:
+    async with following() as fixture:
+        await fixture.hear("session", view("frozen"))
+        await fixture.directory.remove("s1")
+
+        assert fixture.changes == [("s1", State.FROZEN), ("s1", State.NEW)]
+
+
 async def test_a_deleted_session_is_told_of() -> None:
     async with following() as fixture:
         await fixture.hear("session", view())
