@@ -36,6 +36,7 @@ class World:
     async def ordered(self) -> httpx.Response:
         body = {
             "session_id": self.session_id,
+            "user_id": "b" * 32,
             "agent": {
                 "id": "a" * 32,
                 "provider": "openai-compatible",
