@@ -20,8 +20,8 @@ from orchestrator.terminals import look_at_terminals
 from orchestrator.watch import Watch
 
 Spawn = Callable[[Callable[[], Awaitable[object]]], None]
-# Of one core. An idle OpenCode uses 0.01 to 0.03, where many share the cores up to 0.12; a build or a
-# test run takes what it gets.
+# Of one core. An idle OpenCode uses 0.01 to 0.03, where many share the cores up to 0.12; a build or
+# a test run takes what it gets.
 _WORKING_SHARE = 0.2
 # What hangs uses nothing; what is starved of a busy machine's processor still gets more than this.
 _COMPUTING_SHARE = 0.05

@@ -4,6 +4,7 @@ Each method is one thing that happens to it, carried into record, attendant and 
 Who may call them, and when, is the owner's business: nothing here takes a lock or asks an engine.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ from orchestrator.queue import Queue
 from orchestrator.starting import Starter, StartFailed
 from orchestrator.store import Store
 from orchestrator.terms import Rules
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Charge:
         self.queue: tuple[int, int] | None = None
         self.attendant = Attendant(tools.spawn, self.tell, tools.rules.policy.ask_wait_s)
         self._ledger = Ledger(record, tools.store, lambda _: self.tell())
+        self._policy = tools.rules.policy
         self._since = anyio.current_time()
         self._awake_until = self._awake_in_this_run(record)
 
@@ -189,7 +193,12 @@ class Charge:
             case _:
                 rest_s = now - self._since
         awake_s = max(0.0, self._awake_until - now)
-        return next_step(record.state, rest_s, self.tools.rules.policy, awake_s=awake_s)
+        return next_step(record.state, rest_s, self._policy, awake_s=awake_s)
+
+    def rest_awake(self, why: str) -> None:
+        """It can't be frozen: its next step is to be stopped."""
+        logger.warning("container can't be frozen session=%s: %s", self.session_id, why)
+        self._policy = replace(self._policy, freeze_after_s=0)
 
     def counted(self, key: str) -> Running:
         """What it counts for where it is decided whether one more may start."""

@@ -4,13 +4,18 @@ A server that lets two questions in a row go unanswered hangs, even though its p
 that answers and can't load its workspace is left alone: it says so itself, and better than we can.
 """
 
+from contextlib import suppress
+
 import anyio
 
 from orchestrator.charge import Charge
 from orchestrator.containers import Record, State
+from orchestrator.engines.base import EngineError
+from orchestrator.resting import take_reading
 from orchestrator.server import NotReady, Server
 
 _TIMEOUT_S = 5.0
+_WORD_S = 0.5
 # A core that builds or tests may keep a healthy server from answering for a while.
 _PATIENCE_AT_WORK = 6
 _PATIENCE = 2
@@ -24,6 +29,8 @@ async def check(charge: Charge, lock: anyio.Lock, *, doubted: bool = False) -> N
     if not charge.is_in(State.READY) or server is None:
         return
     reason = await _unhealthy(charge, server, doubted=doubted)
+    if reason is not None:
+        await _engine_has_spoken(charge)
     why = None if reason is not None else await _unable(server)
     async with lock:
         if not charge.is_in(State.READY) or charge.record.generation != asked.generation:
@@ -32,9 +39,18 @@ async def check(charge: Charge, lock: anyio.Lock, *, doubted: bool = False) -> N
             why = f"It stopped answering: {reason.why} It is started again when it is needed."
             await charge.fell_silent(why)
             # It serves nobody, and nobody may come to have it started again.
-            await charge.tools.engine.stop(charge.session_id)
+            with suppress(EngineError):  # then the next look stops it
+                await charge.tools.engine.stop(charge.session_id)
         elif why is not None or _was_unable(charge.record):
             await charge.explained(why or _SERVES)
+
+
+async def _engine_has_spoken(charge: Charge) -> None:
+    """A server that has just died is silent a moment before its engine says how it ended, and that
+    tells more: the engine's word comes by the owner's own look."""
+    with anyio.move_on_after(_WORD_S):
+        while charge.is_in(State.READY):
+            await charge.attendant.stirred()
 
 
 def server_of(charge: Charge) -> Server | None:
@@ -50,7 +66,7 @@ async def _unhealthy(charge: Charge, server: Server, *, doubted: bool) -> NotRea
             charge.attendant.version = await server.check_health(_TIMEOUT_S)
         except NotReady as reason:
             missed += 1
-            if missed >= _patience(charge, doubted=doubted):
+            if missed >= await _patience(charge, doubted=doubted):
                 return reason
             if not charge.is_in(State.READY):
                 return None
@@ -58,9 +74,13 @@ async def _unhealthy(charge: Charge, server: Server, *, doubted: bool) -> NotRea
             return None
 
 
-def _patience(charge: Charge, *, doubted: bool) -> int:
+async def _patience(charge: Charge, *, doubted: bool) -> int:
+    with suppress(EngineError):
+        await take_reading(charge)
     activity = charge.attendant.activity
-    if activity is not None and activity.work.turns:
+    # Of a first prompt OpenCode tells only once it has loaded its workspace, which was seen to keep
+    # it for 20 s on a machine with ten times more to do than it has cores.
+    if charge.attendant.computes or (activity is not None and activity.work.turns):
         return _PATIENCE_AT_WORK
     return 1 if doubted else _PATIENCE
 
@@ -75,7 +95,8 @@ async def _unable(server: Server) -> str | None:
     except NotReady as reason:
         if not reason.final:
             return None  # slow, or gone: the next question tells
-        return f"{_UNABLE}{reason.why} Mend or remove that file."
+        # It keeps the failed load for as long as it lives, whatever becomes of the file.
+        return f"{_UNABLE}{reason.why} Mend or remove that file, then stop and start the session."
     return None
 
 

@@ -99,6 +99,8 @@ async def _take_note(charge: Charge, action: Action, seen: Observation) -> None:
 
 async def _end(charge: Charge, seen: Observation | None) -> str:
     """How it ended, with what it printed last where that tells more than that it was ended."""
+    if seen is None and charge.is_in(State.STARTING):
+        return "Its start was interrupted."
     if seen is None:
         return "It was removed by somebody else."
     if seen.frozen or seen.running:

@@ -177,7 +177,9 @@ def _crashed(record: Record, end: str, now: datetime) -> Record:
         moved = _moved(record, Event.CRASHED, why, now)
         return replace(moved, problem="crash_loop", retry_at=None)
     wait_s = wait_after(crashes - 1)
-    why = f"{end} That was the {_ORDINALS[crashes]} time in a row: it is tried again in {wait_s} s."
+    why = (
+        f"{end} That was the {_ORDINALS[crashes]} time in a row. It may start again in {wait_s} s."
+    )
     moved = _moved(record, Event.CRASHED, why, now)
     return replace(moved, problem="container_failed", retry_at=now + timedelta(seconds=wait_s))
 

@@ -6,6 +6,7 @@ engine takes time in which somebody may have come. They run under the owner's lo
 
 from orchestrator.charge import Charge
 from orchestrator.containers import State
+from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.ladder import Rung
 
 # How long a container must have rested before its memory is taken for grown and not for used.
@@ -53,12 +54,27 @@ async def freeze(charge: Charge) -> None:
     # One reading alone does not tell whether anything works: the next look has two.
     if not compared or not _is_due(charge, Rung.FREEZE):
         return
-    await charge.tools.engine.freeze(charge.session_id)
+    if not await _frozen(charge):
+        return
     if not _is_due(charge, Rung.FREEZE):  # somebody came while the engine froze it
         await charge.tools.engine.thaw(charge.session_id)
         return
     rested = round(charge.tools.rules.policy.freeze_after_s)
     await charge.frozen(f"Nothing happened for {rested} s, so it was frozen. A request wakes it.")
+
+
+async def _frozen(charge: Charge) -> bool:
+    """Freeze it; where the engine can't freeze what runs, it rests awake until it is stopped."""
+    try:
+        await charge.tools.engine.freeze(charge.session_id)
+    except EngineUnavailable:
+        raise
+    except EngineError as error:
+        seen = await charge.tools.engine.find(charge.session_id)
+        if seen is not None and seen.running:
+            charge.rest_awake(str(error))
+        return False
+    return True
 
 
 def _is_due(charge: Charge, rung: Rung) -> bool:

@@ -24,6 +24,8 @@ async def rise(charge: Charge, order: Order, attempt: Attempt) -> None:
     await settle(charge, attempt)
     if charge.is_in(State.FROZEN):
         await wake(charge)
+        if charge.is_in(State.FAILED):  # it was found to have ended once too often
+            raise charge.failure()
     if charge.is_in(State.READY):
         return
     if charge.is_in(State.REMOVING):

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -51,6 +52,8 @@ class Rounds:
         self._pool = pool
         self._background = background
         self._rhythm = rhythm
+        self._askers = anyio.CapacityLimiter(_ASKED_AT_ONCE)
+        self._asked: set[str] = set()
         self._strays: set[str] = set()
         self._told: set[str] = set()
 
@@ -117,16 +120,18 @@ class Rounds:
         return {each.record.claimed for each in self._owners.values() if each.record.claimed}
 
     async def _probe_all(self) -> None:
-        limit = anyio.CapacityLimiter(_ASKED_AT_ONCE)
+        """Have each asked by itself: one that hangs is waited for, and holds up nobody's turn."""
+        for session_id, owner in list(self._owners.items()):
+            if owner.record.state in (State.READY, State.FROZEN) and session_id not in self._asked:
+                self._asked.add(session_id)
+                self._background.spawn(partial(self._probe, session_id, owner))
 
-        async def probe(owner: Owner) -> None:
-            async with limit:
-                await self._background.guarded(owner.probe)
-
-        async with anyio.create_task_group() as group:
-            for owner in list(self._owners.values()):
-                if owner.record.state in (State.READY, State.FROZEN):
-                    group.start_soon(probe, owner)
+    async def _probe(self, session_id: str, owner: Owner) -> None:
+        try:
+            async with self._askers:
+                await owner.probe()
+        finally:
+            self._asked.discard(session_id)
 
     async def _take_steps(self) -> None:
         for owner in list(self._owners.values()):
