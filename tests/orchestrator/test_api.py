@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ from orchestrator.api import HEALTH
 from orchestrator.app import create_app
 from orchestrator.engines.base import EngineError
 from orchestrator.settings import Settings, load_settings
-from tests.orchestrator.conftest import SESSION
+from tests.orchestrator.conftest import SESSION, USER
 from tests.orchestrator.fake_engine import FakeEngine
 from tests.orchestrator.serving import Caller, call, serving
+from tests.support.waiting import until
 
 SECRET = "a secret of both programs"
+OTHER = "6" * 32
 SESSIONS = "/agent-controller/sessions"
 BODY: dict[str, Any] = {
     "session_id": SESSION,
+    "user_id": USER,
     "agent": {"id": "a" * 32, "provider": "anthropic", "model": None, "base_url": None},
     "token": "sk-secret",
 }
@@ -30,7 +34,14 @@ BODY: dict[str, Any] = {
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return load_settings({"STATE": str(tmp_path), "SERVICE_SECRET": SECRET, "AGENT_IMAGES": "one"})
+    return load_settings(
+        {
+            "STATE": str(tmp_path),
+            "SERVICE_SECRET": SECRET,
+            "AGENT_IMAGES": "one",
+            "POOL_SIZE": "0",
+        }
+    )
 
 
 @pytest.fixture
@@ -59,10 +70,10 @@ async def test_ensure_answers_with_the_whole_view_once_ready(caller: Caller) -> 
     assert (view["container"], view["volume"]) == (f"agent_{SESSION}", f"agent_{SESSION}")
     assert (view["image"], view["generation"], view["retry_after_s"]) == ("one", 1, None)
     assert view["since"].endswith("Z")
-    assert set(view["timings"]) == {"create_s", "boot_s", "ready_s"}
+    assert set(view["timings"]) == {"queue_s", "create_s", "boot_s", "ready_s"}
     url = f"http://{view['address']['host']}:{view['address']['port']}/global/health"
     auth = (view["credential"]["username"], view["credential"]["password"])
-    assert (await caller.get(url, auth=auth)).json() == {"healthy": True}
+    assert (await caller.get(url, auth=auth)).json()["healthy"] is True
 
 
 async def test_address_and_password_are_shown_only_while_ready(caller: Caller) -> None:
@@ -90,6 +101,97 @@ async def test_delete_leaves_nothing_and_may_be_repeated(
     assert statuses == [204, 204]
     assert (engine.containers, engine.written) == ({}, {})
     assert (await caller.get(SESSIONS)).json() == {"sessions": []}
+
+
+async def test_only_those_that_are_named_are_listed(caller: Caller) -> None:
+    await caller.post(f"{SESSIONS}/agent", json=BODY)
+    await caller.post(f"{SESSIONS}/agent", json={**BODY, "session_id": OTHER})
+
+    both = (await caller.get(SESSIONS)).json()["sessions"]
+    named = await caller.get(SESSIONS, params={"id": [OTHER, "9" * 32]})
+    one = named.json()["sessions"]
+    assert [len(both), [view["session_id"] for view in one]] == [2, [OTHER]]
+
+
+async def test_a_session_is_kept_awake_and_the_view_says_until_when(caller: Caller) -> None:
+    await caller.post(f"{SESSIONS}/agent", json=BODY)
+    kept = await caller.post(f"{SESSIONS}/{SESSION}/keep", json={"for_s": 3600})
+    assert (kept.status_code, kept.json()["awake_until"][-1]) == (200, "Z")
+
+    ended = await caller.post(f"{SESSIONS}/{SESSION}/keep", json={"for_s": 0})
+    assert ended.json()["awake_until"] is None
+
+
+async def test_a_session_nobody_knows_can_not_be_kept_awake(caller: Caller) -> None:
+    answer = await caller.post(f"{SESSIONS}/{SESSION}/keep", json={"for_s": 3600})
+
+    assert code(answer) == (404, "session_not_found")
+
+
+async def test_reported_use_wakes_what_is_frozen(caller: Caller, engine: FakeEngine) -> None:
+    await caller.post(f"{SESSIONS}/agent", json=BODY)
+    await engine.freeze(SESSION)
+
+    async def is_in(state: str) -> bool:
+        return bool((await caller.get(f"{SESSIONS}/{SESSION}")).json()["state"] == state)
+
+    await until(partial(is_in, "frozen"), "it is frozen", within_s=5)
+    answer = await caller.post("/agent-controller/activity", json={"sessions": [SESSION, OTHER]})
+    assert (answer.status_code, answer.content) == (204, b"")
+    await until(partial(is_in, "ready"), "it is ready", within_s=5)
+
+
+async def test_metrics_are_told_as_prometheus_reads_them(caller: Caller) -> None:
+    await caller.post(f"{SESSIONS}/agent", json=BODY)
+    answer = await caller.get("/agent-controller/metrics")
+
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'opencode_gateway_containers{state="ready"} 1' in answer.text
+    assert 'start_seconds_count{kind="cold",phase="ready"} 1' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("limit", "status", "name"),
+    [
+        ({"MAX_CONTAINERS_PER_USER": "1"}, 429, "too_many_containers"),
+        ({"MAX_CONTAINERS": "1"}, 503, "no_room"),
+    ],
+)
+async def test_ones_own_limit_and_everybodys_are_told_apart(
+    settings: Settings, engine: FakeEngine, limit: dict[str, str], status: int, name: str
+) -> None:
+    limited = load_settings({"STATE": str(settings.state), "SERVICE_SECRET": SECRET, **limit})
+    terms = replace(limited.terms, spares=settings.terms.spares)
+    app = create_app(replace(settings, terms=terms), engine)
+    async with serving(app) as address, call(address, SECRET) as caller:
+        await caller.post(f"{SESSIONS}/agent", json=BODY)
+        answer = await caller.post(f"{SESSIONS}/agent", json={**BODY, "session_id": OTHER})
+
+    assert code(answer) == (status, name)
+    assert answer.json()["data"]["retry_after_s"] > 0
+
+
+async def test_who_still_waits_when_the_time_is_over_is_told_the_place(
+    settings: Settings, engine: FakeEngine
+) -> None:
+    terms = replace(settings.terms, starts_at_once=1)
+    app = create_app(replace(settings, terms=terms, start_timeout_s=0.3), engine)
+    engine.hold("create")
+    async with (
+        serving(app) as address,
+        call(address, SECRET) as caller,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(partial(caller.post, f"{SESSIONS}/agent", json=BODY))
+        await engine.reached("create")
+        answer = await caller.post(f"{SESSIONS}/agent", json={**BODY, "session_id": OTHER})
+        view = (await caller.get(f"{SESSIONS}/{OTHER}")).json()
+        engine.release("create")
+
+    assert code(answer) == (503, "start_queued")
+    assert (answer.json()["data"]["place"], answer.json()["data"]["of"]) == (1, 1)
+    assert (view["state"], view["phase"]) == ("starting", "queued")
+    assert view["queue"] == {"place": 1, "of": 1}
 
 
 async def test_a_failed_start_tells_why_and_when_to_come_again(

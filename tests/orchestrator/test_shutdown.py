@@ -19,7 +19,7 @@ _AT_ONCE_S = 2.0
 
 
 async def test_an_open_event_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    settings = load_settings({"STATE": str(tmp_path), "SERVICE_SECRET": SECRET})
+    settings = load_settings({"STATE": str(tmp_path), "SERVICE_SECRET": SECRET, "POOL_SIZE": "0"})
     app = create_app(settings, FakeEngine())
     listener = socket.create_server(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
