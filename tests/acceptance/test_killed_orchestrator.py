@@ -23,7 +23,8 @@ from tests.support.mortal import Mortal, mortal, prompted
 from tests.support.scripted_model import Model, scripted_model
 from tests.support.waiting import until
 
-_WALK_S = 240
+# A walk takes up to a minute on a quiet machine of two cores, and starts are what it is made of.
+_WALK_S = 600
 _DIES_WITHIN_S = 30
 
 Act = Callable[[Mortal, str], Awaitable[object]]
