@@ -156,7 +156,7 @@ class Pool:
             await self._clear_away()
             await self._retire()
             while len(self._ready) < self.size:
-                if not await self._may_refill():
+                if not await self._may_refill() or self._closed:
                     return _LOOK_EVERY_S
                 await self._make()
                 self._failures = 0

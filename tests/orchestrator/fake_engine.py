@@ -122,9 +122,11 @@ class FakeEngine:
         if key not in self.containers:
             raise EngineError("There is no such container.")
         container = self.containers[key]
-        container.server = self.opencode(environment.values["OPENCODE_SERVER_PASSWORD"])
-        container.server.manner = self.manner
-        address = await container.server.listen()
+        server = self.opencode(environment.values["OPENCODE_SERVER_PASSWORD"])
+        server.manner = self.manner
+        with anyio.CancelScope(shield=True):  # as a real engine goes on with what was begun
+            address = await server.listen()
+        container.server = server
         self._boots += 1
         container.seen = replace(
             container.seen, running=True, boot=f"boot-{self._boots}", address=address, end=""
