@@ -9,19 +9,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from migrations import upgrade
-from orchestrator import server
-from orchestrator.containers import State
+from orchestrator.containers import State, is_spare, name_of
 from orchestrator.engines.base import EngineError
 from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle import TRANSITIONS
-from orchestrator.starting import Starter
 from orchestrator.store import Store
 from orchestrator.supervisor import Supervisor
-from tests.orchestrator.conftest import KEY, SELDOM, SESSION, Clock, order
+from tests.orchestrator.conftest import KEY, SELDOM, SESSION, Clock, order, starting, terms
 from tests.orchestrator.fake_engine import FakeEngine
 from tests.orchestrator.fake_opencode import Manner
+from tests.support.waiting import until
 
-STEPS = ["ensure", "wait", "stop", "remove", "kill", "probe", "engine", "manner", "look"]
+STEPS = [
+    *("ensure", "wait", "stop", "remove", "kill", "probe", "engine", "manner", "look"),
+    *("touch", "keep", "freeze", "freeze from outside", "thaw from outside", "claims"),
+    *("kill a spare", "clear away"),
+]
 REACHABLE = {(before, after) for before, row in TRANSITIONS.items() for after in row.values()}
 
 
@@ -35,37 +38,90 @@ class Run:
 
     async def step(self, name: str) -> None:
         with suppress(OrchestratorError, EngineError):
-            match name:
-                case "ensure":
-                    await self.supervisor.ensure(order(), force=True)
-                case "stop":
-                    await self.supervisor.stop(SESSION)
-                case "remove":
-                    await self.supervisor.remove(SESSION)
-                case "kill":
-                    await self.engine.kill(SESSION)
-                case "probe":
-                    await self.supervisor._probe_all()
-                case "engine":
-                    self.engine.answers = not self.engine.answers
-                case "manner":
-                    broken = self.engine.manner is Manner.BROKEN
-                    self.engine.manner = Manner.HEALTHY if broken else Manner.BROKEN
-                case "look":
-                    await self.supervisor._look_at_all()
+            if not await self._asked(name):
+                await self._befallen(name)
+
+    async def _asked(self, name: str) -> bool:
+        """What people and the gateway do."""
+        match name:
+            case "ensure":
+                await self.supervisor.ensure(order(), force=True)
+            case "stop":
+                await self.supervisor.stop(SESSION)
+            case "remove":
+                await self.supervisor.remove(SESSION)
+            case "touch":
+                self.supervisor.touched([SESSION])
+            case "keep":
+                await self.supervisor.keep(SESSION, 60)
+            case _:
+                return False
+        return True
+
+    async def _befallen(self, name: str) -> None:
+        """What is due, and what others do."""
+        match name:
+            case "probe":
+                await self.supervisor._rounds._probe_all()
+            case "look":
+                await self.supervisor._rounds.look_at_all()
+            case "freeze":
+                await self._freeze()
+            case "clear away":
+                await self._clear_away()
+            case "kill":
+                await self.engine.kill(SESSION)
+            case "kill a spare":
+                for key in filter(is_spare, list(self.engine.containers)):
+                    await self.engine.kill(key)
+            case "freeze from outside":
+                await self.engine.freeze(SESSION)
+            case "thaw from outside":
+                await self.engine.thaw(SESSION)
+            case _:
+                self._turn(name)
+
+    def _turn(self, switch: str) -> None:
+        engine = self.engine
+        match switch:
+            case "engine":
+                engine.answers = not engine.answers
+            case "manner":
+                broken = engine.manner is Manner.BROKEN
+                engine.manner = Manner.HEALTHY if broken else Manner.BROKEN
+            case "claims" if "claim" in engine._refusals:
+                engine.relent("claim")
+            case "claims":
+                engine.refuse("claim", EngineError("It did not take its configuration."))
+
+    async def _freeze(self) -> None:
+        """What a step of the ladder does, whose being due another test looks at."""
+        owner = self.supervisor._owners.get(SESSION)
+        if owner is not None:
+            async with owner._lock:
+                if owner.charge.is_in(State.READY):
+                    await self.engine.freeze(SESSION)
+                    await owner.charge.frozen("Nothing happened for long.")
+
+    async def _clear_away(self) -> None:
+        self.clock.pass_by(1000)
+        for owner in list(self.supervisor._owners.values()):
+            await owner.step()
 
     async def settle(self) -> None:
         """In the end the engine answers again, and the supervisor looks at everything."""
         self.engine.answers, self.engine.manner = True, Manner.HEALTHY
-        await self.supervisor._look_at_all()
-        await self.supervisor._first_starts_settled()
-        for owner in list(self.supervisor._owners.values()):
-            async with owner._lock:
-                pass  # whoever held it has written down what happened
+        for _ in range(2):  # what ends while one looks is seen by the next
+            await self.supervisor._rounds.look_at_all()
+            await self.supervisor._first_starts_settled()
+            for owner in list(self.supervisor._owners.values()):
+                async with owner._lock:
+                    pass  # whoever held it has written down what happened
+        await self.supervisor._pool.aclose()
 
 
-@given(st.lists(st.sampled_from(STEPS), max_size=10))
-@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(STEPS), max_size=12))
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 async def test_records_follow_the_table_and_agree_with_the_engine_in_the_end(
     steps: list[str],
 ) -> None:
@@ -74,11 +130,12 @@ async def test_records_follow_the_table_and_agree_with_the_engine_in_the_end(
         url = f"sqlite+aiosqlite:///{folder}/orchestrator.db"
         await upgrade(url, "orchestrator")
         store = await Store.open(url)
-        async with server.client() as client:
-            starter = Starter(engine, client, KEY, timeout_s=5)
-            supervisor = Supervisor(engine, store, starter, KEY, clock, SELDOM)
+        async with starting(engine, timeout_s=5) as starter:
+            rules = terms(spares=1)
+            supervisor = Supervisor(engine, store, starter, KEY, rules, clock, SELDOM)
             async with supervisor.running(), supervisor.listening() as listener:
                 run = Run(supervisor, engine, clock)
+                await _until_filled(supervisor)
                 async with anyio.create_task_group() as group:
                     for name in ["ensure", "wait", *steps]:
                         group.start_soon(run.step, name)
@@ -87,12 +144,19 @@ async def test_records_follow_the_table_and_agree_with_the_engine_in_the_end(
                             await supervisor._first_starts_settled()
                 await run.settle()
 
-                supervisor._changes.close()
+                supervisor.end_listening()
                 told = [change async for change in listener.changes(60) if change]
                 _states_follow_the_table([body for name, body in told if name == "session"])
                 await _record_and_engine_agree(supervisor, engine, store)
         await store.aclose()
         await engine.aclose()
+
+
+async def _until_filled(supervisor: Supervisor) -> None:
+    async def is_filled() -> bool:
+        return bool(supervisor._pool.spares)
+
+    await until(is_filled, "there is a spare", within_s=5)
 
 
 def _states_follow_the_table(views: list[dict[str, object]]) -> None:
@@ -107,11 +171,23 @@ def _states_follow_the_table(views: list[dict[str, object]]) -> None:
 async def _record_and_engine_agree(
     supervisor: Supervisor, engine: FakeEngine, store: Store
 ) -> None:
-    stored = {record.session_id: record.state for record in await store.load()}
-    owners = {each["session_id"]: each["state"] for each in supervisor.snapshot()["sessions"]}
-    assert {key: state for key, state in owners.items() if state != "new"} == stored
-    container = engine.containers.get(SESSION)
-    running = container is not None and container.seen.running
-    assert running == (owners.get(SESSION) == State.READY)
-    if SESSION not in owners:
-        assert (engine.containers, engine.written) == ({}, {})
+    """No container, volume or spare is there that no record knows, nor the other way round."""
+    records = {record.session_id: record for record in await store.load()}
+    shown = {each["session_id"]: each["state"] for each in supervisor.snapshot()["sessions"]}
+    stored = {session_id: record.state for session_id, record in records.items()}
+    assert {key: state for key, state in shown.items() if state != "new"} == {
+        key: state for key, state in stored.items() if state != "new"
+    }
+    assert await store.spares() == {}
+    assert engine.containers.keys() <= {SESSION}
+    assert set(engine.written) == {each.volume for each in records.values() if each.volume}
+    seen = engine.containers[SESSION].seen if SESSION in engine.containers else None
+    record = records.get(SESSION)
+    state = record.state if record else None
+    assert state in (None, State.NEW, State.READY, State.FROZEN, State.STOPPED, State.FAILED)
+    assert (seen is not None and seen.running) == (state in (State.READY, State.FROZEN))
+    if seen is not None:
+        assert record is not None
+        assert seen.frozen == (state is State.FROZEN)
+        assert (seen.volume, record.claimed) == (record.volume, None)
+        assert record.volume in (name_of(SESSION), *engine.written)
