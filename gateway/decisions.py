@@ -20,6 +20,7 @@ from gateway.reading import Reading
 from gateway.relays import Relays
 from gateway.routing import (
     Ask,
+    Await,
     Hold,
     Place,
     Refuse,
@@ -135,6 +136,9 @@ class Decisions:
             case Hold(briefly):
                 assert session_id is not None
                 return _wait(question, lambda: self._hold(question, session_id, briefly=briefly))
+            case Await():
+                assert session_id is not None
+                return _wait(question, lambda: self._await_another(question, session_id))
             case SayHealthy(version):
                 return health.healthy(question.head, version)
             case ShowStart():
@@ -183,6 +187,13 @@ class Decisions:
             return self._fall_back(question, error)
         assert place.upstream is not None
         return self._to_session(question, place.upstream)
+
+    async def _await_another(self, question: Question, session_id: str) -> Decision:
+        try:
+            await self._directory.ready(session_id)
+        except GatewayError as error:
+            return refusals.of_error(error, marks.SESSION)
+        return self._decide(question)
 
     def _show_start(self, question: Question, session_id: str) -> Decision:
         if self._directory.is_due(session_id):

@@ -49,6 +49,7 @@ class Directory:
         self._places: dict[str, Place] = {}
         self._living: dict[str, Upstream] = {}
         self._starts: dict[str, asyncio.Future[Place]] = {}
+        self._awaited: dict[str, asyncio.Future[None]] = {}
         self._retried: set[str] = set()
         self.connected = False
 
@@ -81,6 +82,19 @@ class Directory:
         if place.upstream is not None:
             return place
         return await asyncio.shield(self._start(session_id, force=force))
+
+    async def ready(self, session_id: str) -> Place:
+        """Return the session's place once somebody else has had it started; asks for nothing.
+
+        Raises GatewayError if it is deleted.
+        """
+        while (place := self.place(session_id)).upstream is None:
+            if session_id not in self._places:
+                raise GatewayError("session_removing", "This session was deleted.")
+            if session_id not in self._awaited:
+                self._awaited[session_id] = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._awaited[session_id])
+        return place
 
     def start_soon(self, session_id: str, *, force: bool = False) -> None:
         """Begin a start that nobody waits for; its outcome shows in `place`."""
@@ -234,6 +248,9 @@ class Directory:
             self._tell(session_id, place)
 
     def _tell(self, session_id: str, place: Place) -> None:
+        awaited = self._awaited.pop(session_id, None)
+        if awaited is not None:
+            awaited.set_result(None)
         for told in self._changed:
             told(session_id, place)
 

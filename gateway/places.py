@@ -36,6 +36,7 @@ def place_of(view: View, known: Place, *, now: float, retried: bool) -> Place:
         workspace=view.get("workspace"),
         retried=retried,
         version=view.get("version"),
+        at_rest=view.get("at_rest", False),
         interrupted=tuple(
             Interruption(told["directory"], json.dumps(told["payload"], separators=(",", ":")))
             for told in view.get("interrupted") or ()

@@ -72,7 +72,7 @@ class Place:
     it is frozen, and while it finishes before a stop. `workspace` is the folder OpenCode works in
     and `version` its own, known while it lives; `retry_at` is when a failed container may be tried
     again, in seconds of the monotonic clock; `problem` is the code of the failure that `why` tells,
-    where there is one.
+    where there is one; `at_rest` says that it was stopped on purpose.
     """
 
     state: State
@@ -88,6 +88,7 @@ class Place:
     retried: bool = False
     problem: str | None = None
     version: str | None = None
+    at_rest: bool = False
     interrupted: tuple[Interruption, ...] = ()
 
     @property
@@ -125,14 +126,21 @@ class ToShared:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Wait until the container is ready. `briefly` for health probes, whose askers give up."""
+    """Have the container started or woken, and wait until it is ready. `briefly` for health probes,
+    whose askers give up."""
 
     briefly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
+class Await:
+    """Wait until somebody else has the container started: a tab that merely listens, as the one of
+    whoever pressed Stop, must not start it."""
+
+
+@dataclass(frozen=True, slots=True)
 class SayHealthy:
-    """A health poll of a frozen container: it is well, and a poll is no reason to wake it."""
+    """A health poll of a container that rests: it is well, and a poll is no reason to wake it."""
 
     version: str | None
 
@@ -154,7 +162,7 @@ class Refuse:
     code: str
 
 
-Route = ToSession | ToShared | Hold | SayHealthy | ShowStart | ToPage | Refuse
+Route = ToSession | ToShared | Hold | Await | SayHealthy | ShowStart | ToPage | Refuse
 
 
 def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_agent: bool) -> Route:
@@ -169,9 +177,9 @@ def route(ask: Ask, caller: Caller | None, place: Place, *, shared: bool, has_ag
         return ToSession(place.upstream)
     if place.state is State.REMOVING:
         return Refuse("session_removing")
-    if place.state is State.FROZEN:
-        # Woken in 30 ms, which a page load waits for as well.
-        return SayHealthy(place.version) if _is_health_poll(ask) else Hold()
+    resting = _resting(ask, place)
+    if resting is not None:
+        return resting
     if place.did_not_start and shared and place.problem not in _TOLD:
         return fallback(ask, _reason(place), shared=shared)
     # The page that shows a start asks on by cookie or Basic, which nothing in a query gives.
@@ -197,6 +205,18 @@ def fallback(ask: Ask, reason: str, *, shared: bool) -> Route:
     if not opencode.allowed_on_shared(ask.method, ask.path):
         return Refuse("not_on_shared")
     return ToShared(reason)
+
+
+def _resting(ask: Ask, place: Place) -> Route | None:
+    """Decide what a container that rests may be disturbed for; None for what starts any."""
+    frozen = place.state is State.FROZEN
+    if not (frozen or place.at_rest or place.state is State.STOPPING):
+        return None
+    if _is_health_poll(ask):
+        return SayHealthy(place.version)
+    if frozen:
+        return Hold()  # it is woken in 30 ms, which a page load waits for as well
+    return Await() if ask.method == b"GET" and opencode.is_quiet(ask.path) else None
 
 
 def _is_health_poll(ask: Ask) -> bool:

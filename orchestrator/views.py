@@ -27,6 +27,8 @@ def view(charge: Charge, key: bytes, now: datetime) -> dict[str, Any]:
         "phase": record.phase and record.phase.value,
         "why": record.why,
         "problem": record.problem,
+        # It was stopped by somebody or for want of use; what ended by itself is wanted back.
+        "at_rest": record.state is State.STOPPED and record.crashes == 0,
         "since": _rfc3339(record.since),
         "image": record.image,
         "volume": record.volume,

@@ -5,6 +5,7 @@ import pytest
 from gateway.credentials import Caller
 from gateway.routing import (
     Ask,
+    Await,
     Hold,
     Place,
     Refuse,
@@ -53,6 +54,7 @@ FALLS_BACK: dict[str, Route] = {
     "settings": NOT_SHARED,
 }  # fmt: skip
 SLEEPS: dict[str, Route] = {**dict.fromkeys(ASKS, HELD), "health": SayHealthy("1.18.33")}
+ENDS: dict[str, Route] = {**WAITS, "health": SayHealthy("1.18.33"), "events": Await()}
 ALL_TO_CONTAINER: dict[str, Route] = dict.fromkeys(ASKS, CONTAINER)
 REMOVING: dict[str, Route] = dict.fromkeys(ASKS, Refuse("session_removing"))
 TABLE: dict[tuple[State, bool], dict[str, Route]] = {
@@ -64,8 +66,8 @@ TABLE: dict[tuple[State, bool], dict[str, Route]] = {
     (State.READY, False): ALL_TO_CONTAINER,
     (State.FROZEN, True): SLEEPS,
     (State.FROZEN, False): SLEEPS,
-    (State.STOPPING, True): WAITS,
-    (State.STOPPING, False): WAITS,
+    (State.STOPPING, True): ENDS,
+    (State.STOPPING, False): ENDS,
     (State.STOPPED, True): WAITS,
     (State.STOPPED, False): WAITS,
     (State.FAILED, True): FALLS_BACK,
@@ -100,6 +102,13 @@ def test_session_is_routed_by_where_it_lives(
     caller: Caller, state: State, shared: bool, kind: str, expected: Route
 ) -> None:
     assert decide(ASKS[kind], caller, place(state), shared=shared) == expected
+
+
+@pytest.mark.parametrize("kind", ASKS)
+def test_who_merely_listens_does_not_start_what_was_stopped_on_purpose(kind: str) -> None:
+    at_rest = Place(State.STOPPED, version="1.18.33", at_rest=True)
+
+    assert decide(ASKS[kind], SOMEBODY, at_rest) == ENDS[kind]
 
 
 @pytest.mark.parametrize("kind", ASKS)
