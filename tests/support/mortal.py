@@ -19,7 +19,7 @@ from anyio.abc import Process
 
 from tests.support.agreement import disagreements
 from tests.support.deployment import CLEAN_ENVIRONMENT, clear_away, running
-from tests.support.mortal_orchestrator import ARM
+from tests.support.mortal_orchestrator import ARM, SET_CLOCK
 from tests.support.scripted_model import KEY, Model
 from tests.support.services import free_port
 from tests.support.waiting import until
@@ -68,6 +68,9 @@ class Mortal:
     async def arm(self, after: int) -> None:
         await self.http.post(ARM, params={"after": after})
 
+    async def set_clock_forward(self, days: int) -> None:
+        await self.http.post(SET_CLOCK, params={"days": days})
+
     def last_words(self) -> str:
         """Where it died."""
         return Path(self.environ["DEATH_NOTE"]).read_text("utf-8")
@@ -86,13 +89,17 @@ class Mortal:
             raise AssertionError(" ".join(left)) from error
 
     async def ensure(self, session_id: str) -> dict[str, Any]:
-        order = {"session_id": session_id, "user_id": _USER, "token": KEY, "force": True}
-        agent = {name: self.model.wish[name] for name in ("provider", "model", "base_url")}
-        asked = {**order, "agent": {"id": "a" * 32, **agent}}
-        answer = await self.http.post("/agent-controller/sessions/agent", json=asked)
+        answer = await self.asked(session_id)
         assert answer.status_code == 200, answer.text
         told: dict[str, Any] = answer.json()
         return told
+
+    async def asked(self, session_id: str) -> httpx.Response:
+        """Ask for the session, as somebody who presses a button would."""
+        order = {"session_id": session_id, "user_id": _USER, "token": KEY, "force": True}
+        agent = {name: self.model.wish[name] for name in ("provider", "model", "base_url")}
+        body = {**order, "agent": {"id": "a" * 32, **agent}}
+        return await self.http.post("/agent-controller/sessions/agent", json=body)
 
     async def remove(self, session_id: str) -> None:
         answer = await self.http.delete(f"/agent-controller/sessions/{session_id}")

@@ -2,7 +2,7 @@
 
 It counts what it changes outside itself: requests to the engine that are more than a look, writes
 to its database, orders to an OpenCode server. Right after the N-th it kills itself; the engine's
-answer it has not even read then. Until it is armed, it is as any other.
+answer it has not even read then. Until it is armed, it is as any other. Its wall clock can be set.
 """
 
 import os
@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
 from http.client import HTTPConnection
 from pathlib import Path
@@ -30,6 +31,7 @@ from orchestrator.store import Store
 from orchestrator.supervisor import Supervisor
 
 ARM = "/agent-controller/die"
+SET_CLOCK = "/agent-controller/clock"
 _QUICK = Rhythm(probe_s=5.0, reconcile_s=0.5, longest_wait_s=1.0, step_s=0.2)
 _LOOKS = ("GET", "HEAD")
 
@@ -49,6 +51,16 @@ class Death:
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.left is not None:
                 self.left -= 1
+
+
+class WallClock:
+    """Ahead of the true one by what it was set forward."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
 
 def watch_engine(death: Death) -> None:
@@ -91,13 +103,20 @@ def hold_refills(death: Death) -> None:
     Pool._refill = held  # type: ignore[method-assign]
 
 
-def make_app(make: Callable[..., Starlette], death: Death, *given: Any) -> Starlette:
+def make_app(
+    make: Callable[..., Starlette], death: Death, clock: WallClock, *given: Any
+) -> Starlette:
     async def arm(request: Request) -> Response:
         death.left = int(request.query_params["after"])
         return Response(status_code=204)
 
+    async def set_clock(request: Request) -> Response:
+        clock.ahead += timedelta(days=int(request.query_params["days"]))
+        return Response(status_code=204)
+
     app = make(*given)
     app.router.routes.append(Route(ARM, arm, methods=["POST"]))
+    app.router.routes.append(Route(SET_CLOCK, set_clock, methods=["POST"]))
     return app
 
 
@@ -112,8 +131,9 @@ def run() -> int:
         watch(Server, name, death)
     if not at_once:
         hold_refills(death)
-    vars(orchestrator.app)["Supervisor"] = partial(Supervisor, rhythm=_QUICK)
-    orchestrator.app.create_app = partial(make_app, orchestrator.app.create_app, death)
+    clock = WallClock()
+    vars(orchestrator.app)["Supervisor"] = partial(Supervisor, now=clock, rhythm=_QUICK)
+    orchestrator.app.create_app = partial(make_app, orchestrator.app.create_app, death, clock)
     return main(["orchestrator"])
 
 
