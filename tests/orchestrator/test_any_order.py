@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from migrations import upgrade
-from orchestrator.containers import State, is_spare, name_of
+from orchestrator.containers import State, is_spare
 from orchestrator.engines.base import EngineError
 from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle import TRANSITIONS
 from orchestrator.store import Store
 from orchestrator.supervisor import Supervisor
+from tests.orchestrator.agreement import check_agreement
 from tests.orchestrator.conftest import KEY, SELDOM, SESSION, Clock, order, starting, terms
 from tests.orchestrator.fake_engine import FakeEngine
 from tests.orchestrator.fake_opencode import Manner
@@ -147,7 +148,7 @@ async def test_records_follow_the_table_and_agree_with_the_engine_in_the_end(
                 supervisor.end_listening()
                 told = [change async for change in listener.changes(60) if change]
                 _states_follow_the_table([body for name, body in told if name == "session"])
-                await _record_and_engine_agree(supervisor, engine, store)
+                await check_agreement(supervisor, engine, store)
         await store.aclose()
         await engine.aclose()
 
@@ -166,28 +167,3 @@ def _states_follow_the_table(views: list[dict[str, object]]) -> None:
         if before["state"] != after["state"] and before["state"] != State.REMOVING
     ]
     assert set(moves) <= REACHABLE
-
-
-async def _record_and_engine_agree(
-    supervisor: Supervisor, engine: FakeEngine, store: Store
-) -> None:
-    """No container, volume or spare is there that no record knows, nor the other way round."""
-    records = {record.session_id: record for record in await store.load()}
-    shown = {each["session_id"]: each["state"] for each in supervisor.snapshot()["sessions"]}
-    stored = {session_id: record.state for session_id, record in records.items()}
-    assert {key: state for key, state in shown.items() if state != "new"} == {
-        key: state for key, state in stored.items() if state != "new"
-    }
-    assert await store.spares() == {}
-    assert engine.containers.keys() <= {SESSION}
-    assert set(engine.written) == {each.volume for each in records.values() if each.volume}
-    seen = engine.containers[SESSION].seen if SESSION in engine.containers else None
-    record = records.get(SESSION)
-    state = record.state if record else None
-    assert state in (None, State.NEW, State.READY, State.FROZEN, State.STOPPED, State.FAILED)
-    assert (seen is not None and seen.running) == (state in (State.READY, State.FROZEN))
-    if seen is not None:
-        assert record is not None
-        assert seen.frozen == (state is State.FROZEN)
-        assert (seen.volume, record.claimed) == (record.volume, None)
-        assert record.volume in (name_of(SESSION), *engine.written)
