@@ -191,12 +191,31 @@ def _image(client: Client, image: str) -> Any:
 
 
 def _network(client: Client, name: str) -> Any:
+    return _elder(_networks(client, name) or _made(client, name))
+
+
+def _networks(client: Client, name: str) -> list[Any]:
+    return [each for each in client.networks(names=[name]) if each["Name"] == name]
+
+
+def _elder(networks: list[Any]) -> Any:
+    return min(networks, key=lambda each: (each["Created"], each["Id"]))
+
+
+def _made(client: Client, name: str) -> list[Any]:
+    """Make the network. Docker lets two who ask at the same time both make it, and would refuse the
+    name as ambiguous from then on: the elder stays."""
     try:
-        return client.inspect_network(name)
-    except NotFound:
-        with suppress(Refused):  # somebody made it in between; the next line says what is wrong
-            client.create_network(name, labels={shapes.MANAGED: "true"}, check_duplicate=True)
-        return client.inspect_network(name)
+        made = client.create_network(name, labels={shapes.MANAGED: "true"}, check_duplicate=True)
+    except Refused:
+        there = _networks(client, name)  # somebody was faster
+        if not there:
+            raise
+        return there
+    there = _networks(client, name)
+    if _elder(there)["Id"] != made["Id"]:
+        client.remove_network(made["Id"])
+    return there
 
 
 def _usage(client: Client, container_id: str) -> Usage | None:

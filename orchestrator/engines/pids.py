@@ -65,6 +65,12 @@ class Process:
         self._signal_group(signal.SIGKILL)
         _wait(lambda: not self.lives(), grace_s)
 
+    def end_kin(self) -> None:
+        """End what it left behind when it died; what was frozen with it would stand there for ever.
+        Nobody else can have the group's number while any of them lives."""
+        if birth(self.pid) is None:
+            self._signal_group(signal.SIGKILL)
+
     def usage(self) -> Usage | None:
         """What it and all it started use; None where the system does not tell."""
         if sys.platform != "linux":

@@ -154,6 +154,7 @@ class Shelf:
         note = self._read(key)
         if note is None or note.process is None or note.process.lives():
             return note
+        note.process.end_kin()
         end = reap(note.process.pid) or "It ended while nobody was watching."
         note = replace(note, process=None, end=end)
         self._write(note)

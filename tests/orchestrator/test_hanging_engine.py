@@ -95,7 +95,7 @@ async def test_the_program_ends_though_a_start_hangs_in_the_engine(tmp_path: Pat
     """Here the engine lives and only the work hangs, whose own deadline is 45 seconds."""
     port = free_port()
     async with (
-        fake_docker(tmp_path, 500, "No.", silent_on="/networks/") as engine,
+        fake_docker(tmp_path, 500, "No.", silent_on="/networks") as engine,
         running(settings(tmp_path, engine), port) as program,
         call(f"http://127.0.0.1:{port}", SECRET) as caller,
         anyio.create_task_group() as group,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.containers import Usage
 from orchestrator.engines.pids import Process, birth, reap
 from orchestrator.engines.process import ProcessEngine
 
@@ -59,6 +60,20 @@ def test_what_is_frozen_ends_politely(process: Process) -> None:
     process.end(5)
 
     assert reap(process.pid) == f"It was ended by signal {int(signal.SIGTERM)} (SIGTERM)."
+
+
+def test_what_was_frozen_with_a_process_that_died_does_not_stay(process: Process) -> None:
+    while cpu_s(process) == 0:
+        time.sleep(0.01)
+    assert process.freeze(5)
+    os.kill(process.pid, signal.SIGKILL)
+    while process.lives():
+        time.sleep(0.01)
+
+    process.end_kin()
+    reap(process.pid)
+    while process.usage() != Usage(0, 0):
+        time.sleep(0.01)
 
 
 def test_a_number_that_belongs_to_somebody_else_by_now_is_left_alone(process: Process) -> None:

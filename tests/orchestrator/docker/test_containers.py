@@ -4,10 +4,11 @@ import json
 from contextlib import aclosing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from orchestrator.containers import Environment, Limits, Spec, name_of
-from orchestrator.engines.base import EngineError, EngineUnavailable
+from orchestrator.engines.base import Engine, EngineError, EngineUnavailable
 from orchestrator.engines.docker import DockerEngine
 from orchestrator.engines.docker_json import Place
 from orchestrator.settings import DEFAULT_IMAGE
@@ -151,6 +152,21 @@ async def test_limits_image_and_network_are_what_a_container_is_made_of(bench: B
     assert await bench.engine.fingerprint(IMAGE, LIMITS) == before
     assert await bench.engine.fingerprint(IMAGE, Limits(1 << 30, 0.5, 64)) != before
     assert await bench.engine.fingerprint(DEFAULT_IMAGE, LIMITS) != before
+
+
+@pytest.mark.docker
+async def test_who_come_first_together_make_one_network(bench: Bench) -> None:
+    made: list[str] = []
+
+    async def come(engine: Engine) -> None:
+        made.append(await engine.fingerprint(IMAGE, LIMITS))
+
+    async with anyio.create_task_group() as group:
+        for engine in (bench.engine, bench.engine, bench.again(), bench.again()):
+            group.start_soon(come, engine)
+    network = bench.engine._place.network  # type: ignore[attr-defined]
+    assert len(set(made)) == 1
+    assert len(docker("network", "ls", "-q", "-f", f"name={network}").split()) == 1
 
 
 @pytest.mark.docker
