@@ -1,4 +1,4 @@
-"""Containers that are paused or removed by hand, and an engine that goes away and comes back."""
+"""Containers that hang or are removed by hand, and an engine that goes away and comes back."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -70,13 +70,14 @@ async def alice(place: Place) -> Desk:
     return desk
 
 
-async def test_a_paused_container_is_noticed_and_the_session_goes_on_in_a_new_start(
+async def test_a_hung_server_is_noticed_and_the_session_goes_on_in_a_new_start(
     alice: Desk,
 ) -> None:
-    conversation_id = await alice.conversation("before the pause")
+    conversation_id = await alice.conversation("before it hung")
     before = await _docker("inspect", "--format", "{{.State.StartedAt}}", alice.container)
 
-    await _docker("pause", alice.container)
+    # Its port stays open, and nothing answers there.
+    await _docker("exec", alice.container, "sh", "-c", "kill -STOP $(pidof opencode)")
     async with anyio.create_task_group() as meanwhile:
         meanwhile.start_soon(_is_answered, alice)
         await until(partial(_is_not_ready, alice), "its silence noticed", _SILENCE_NOTICED_S)
@@ -111,6 +112,8 @@ async def test_without_its_volume_a_session_starts_empty_and_works(alice: Desk) 
 
     await _docker("rm", "--force", alice.container)
     await _docker("volume", "rm", alice.container)
+    # The second end in a row: it is not started again at once.
+    await until(partial(_is_its_own_again, alice), "requests being answered by the container")
     listed = await alice.own("GET", "/session")
     missing = await alice.http.get(f"/session/{lost}")
 
@@ -161,19 +164,27 @@ async def test_without_the_engine_what_only_the_container_has_is_refused_in_a_se
     assert shown["why"].startswith("The Docker Engine does not answer (unix://")
 
 
+async def test_without_the_engine_a_death_is_noticed_by_silence(
+    cut: EngineProxy, alice: Desk
+) -> None:
+    await _docker("kill", alice.container)
+
+    await until(partial(_is_not_ready, alice), "its silence noticed", _SILENCE_NOTICED_S)
+    shown = (await alice.http.get(f"/api/sessions/{alice.session_id}")).json()
+
+    assert shown["why"].startswith("It stopped answering: Nothing answers on its port.")
+
+
 async def test_when_the_engine_is_back_so_is_the_session(
     cut: EngineProxy, alice: Desk, bob: tuple[Desk, str]
 ) -> None:
     desk, conversation_id = bob
     await cut.listen()
 
-    async def is_its_own_again() -> bool:
-        return route(await desk.http.get("/session")) == OWN
-
-    await until(is_its_own_again, "requests being answered by the container", within_s=60)
+    for each in (desk, alice):
+        await until(partial(_is_its_own_again, each), "answers by the container", within_s=60)
     found = await desk.own("GET", f"/session/{conversation_id}")
     assert found["title"] == "in the container"
-    await alice.own("GET", "/session")
 
 
 async def _docker(*arguments: str) -> str:
@@ -184,6 +195,10 @@ async def _docker(*arguments: str) -> str:
 async def _is_not_ready(desk: Desk) -> bool:
     shown = await desk.http.get(f"/api/sessions/{desk.session_id}")
     return bool(shown.json()["state"] != "ready")
+
+
+async def _is_its_own_again(desk: Desk) -> bool:
+    return route(await desk.http.get("/session")) == OWN
 
 
 async def _end(events: httpx.Response) -> None:
