@@ -1,16 +1,18 @@
 """What the supervisor does when it is asked, on an engine that can be held and made to fail."""
 
 from collections.abc import Awaitable
+from functools import partial
+from typing import Any
 
 import anyio
 import pytest
 
-from orchestrator.containers import Limits, Phase, Record, State
-from orchestrator.engines.base import EngineError, EngineUnavailable
+from orchestrator.admission import Allowance
+from orchestrator.containers import Limits, Phase, Record, Room, State
+from orchestrator.engines.base import EngineError
 from orchestrator.errors import OrchestratorError
-from orchestrator.server import NotReady
 from orchestrator.rounds import Rhythm
-from tests.orchestrator.conftest import SESSION, Clock, Run, order, until_state
+from tests.orchestrator.conftest import SESSION, Clock, Run, order, terms, until_state
 from tests.orchestrator.fake_engine import FakeEngine
 from tests.orchestrator.fake_opencode import Manner
 
@@ -292,6 +294,75 @@ async def test_a_broken_stream_of_events_is_followed_again_and_nothing_is_missed
         engine.break_events()
 
         assert "removed by somebody else" in (await until_state(supervisor, State.STOPPED)).why
+
+
+async def test_two_hundred_requests_for_twenty_sessions_start_each_once_and_few_at_a_time(
+    run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting: list[int] = []
+    engine.memory = Room(64 << 30, 32 << 30)
+    async with run(terms(starts_at_once=3)) as supervisor:
+        start = supervisor._tools.starter.start
+
+        async def counted(*given: Any) -> Any:
+            states = [each["phase"] for each in supervisor.snapshot()["sessions"]]
+            starting.append(len([phase for phase in states if phase not in (None, "queued")]))
+            return await start(*given)
+
+        monkeypatch.setattr(supervisor._tools.starter, "start", counted)
+        async with anyio.create_task_group() as group:
+            for number in range(200):
+                each = order(f"{number % 20:032x}", user_id=f"{number % 5:032x}")
+                group.start_soon(partial(supervisor.ensure, each, force=False))
+        states = [each["state"] for each in supervisor.snapshot()["sessions"]]
+
+    assert (states, engine.calls["create"]) == (["ready"] * 20, 20)
+    assert max(starting) <= 2  # and the one that is counted
+
+
+async def test_the_longest_frozen_is_stopped_to_make_room(run: Run, engine: FakeEngine) -> None:
+    sessions = [f"{number:032x}" for number in range(3)]
+    async with run(terms(allowance=Allowance(3, 0, 0, 0, 0))) as supervisor:
+        for session_id in sessions:
+            await supervisor.ensure(order(session_id), force=False)
+        for session_id in sessions[1:]:
+            await engine.freeze(session_id)
+            await until_state(supervisor, State.FROZEN, session_id)
+        await supervisor.ensure(order(), force=False)
+        states = [supervisor.record(each).state for each in sessions]
+        why = supervisor.record(sessions[1]).why
+
+    assert states == [State.READY, State.STOPPED, State.FROZEN]
+    assert why.startswith("It was stopped to make room for another session")
+
+
+async def test_what_somebody_is_about_to_wake_does_not_give_way(
+    run: Run, engine: FakeEngine
+) -> None:
+    other = "6" * 32
+    async with run(terms(allowance=Allowance(1, 0, 0, 0, 0))) as supervisor:
+        await supervisor.ensure(order(other), force=False)
+        await engine.freeze(other)
+        await until_state(supervisor, State.FROZEN, other)
+        engine.hold("thaw")
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(supervisor.ensure, order(other), force=False))
+            await engine.reached("thaw")
+            with pytest.raises(OrchestratorError) as caught:
+                await supervisor.ensure(order(), force=False)
+            engine.release("thaw")
+
+        assert supervisor.record(other).state is State.READY
+    assert (caught.value.code, engine.calls["stop"]) == ("no_room", 0)
+
+
+async def test_who_was_refused_may_come_again_at_once(run: Run, engine: FakeEngine) -> None:
+    async with run(terms(allowance=Allowance(0, 0, 0, 0, 1 << 50))) as supervisor:
+        with pytest.raises(OrchestratorError, match="of memory to spare"):
+            await supervisor.ensure(order(), force=False)
+        engine.memory = Room(1 << 52, 1 << 51)
+
+        assert (await supervisor.ensure(order(), force=False)).state is State.READY
 
 
 async def test_stop_all_stops_what_runs(run: Run, engine: FakeEngine) -> None:
