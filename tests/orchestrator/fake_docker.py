@@ -7,15 +7,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from orchestrator.engines.memory import room_here
+
 _VERSION = json.dumps({"ApiVersion": "1.41", "MinAPIVersion": "1.12"})
+_INFO = json.dumps({"MemTotal": room_here().total_bytes})
 
 
 @asynccontextmanager
 async def fake_docker(
     folder: Path, status: int, message: str = "", silent_on: str | None = None
 ) -> AsyncIterator[str]:
-    """Yield its address. It lives and tells its version; every other call gets the status, except
-    those of paths with `silent_on` in them, which get no answer."""
+    """Yield its address. It lives, and tells its version and this machine's memory; every other
+    call gets the status, except those of paths with `silent_on` in them: they get no answer."""
     writers: list[asyncio.StreamWriter] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -27,6 +30,8 @@ async def fake_docker(
         code, body = status, json.dumps({"message": message})
         if "GET /version " in head:
             code, body = 200, _VERSION
+        elif "/info " in head:
+            code, body = 200, _INFO
         elif "/_ping " in head:
             code, body = 200, '"OK"'
         if silent_on is not None and silent_on in head:
