@@ -80,6 +80,39 @@ async def test_an_end_that_is_not_the_first_is_told_with_its_last_lines_redacted
     assert "sk-secret" not in first + second
 
 
+async def test_a_frozen_one_that_ended_once_too_often_is_not_started_by_a_request(
+    run: Run, engine: FakeEngine, clock: Clock
+) -> None:
+    async with run() as supervisor:
+        for _ in range(4):
+            await crash(supervisor, engine, clock)
+        await supervisor.ensure(order(), force=True)
+        await engine.freeze(SESSION)
+        await until_state(supervisor, State.FROZEN)
+        await engine.lose(SESSION)
+        with pytest.raises(OrchestratorError) as caught:
+            await supervisor.ensure(order(), force=False)
+
+        assert (caught.value.code, supervisor.record(SESSION).crashes) == ("crash_loop", 5)
+
+
+async def test_of_a_server_that_has_just_died_the_engines_word_counts(
+    run: Run, engine: FakeEngine
+) -> None:
+    async with run() as supervisor, anyio.create_task_group() as group:
+        await supervisor.ensure(order(), force=False)
+        asked = engine.calls["usage"]
+        await engine.server(SESSION).close()
+        group.start_soon(supervisor._owners[SESSION].probe)
+        with anyio.fail_after(5):
+            while engine.calls["usage"] == asked:
+                await anyio.lowlevel.checkpoint()
+        await engine.kill(SESSION, "It ended by itself: it was out of memory.")
+
+    record = supervisor.record(SESSION)
+    assert (record.state, "out of memory" in record.why) == (State.STOPPED, True)
+
+
 async def test_one_that_lived_long_before_it_ended_is_excused_again(
     run: Run, engine: FakeEngine, clock: Clock
 ) -> None:

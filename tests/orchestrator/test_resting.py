@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from orchestrator.containers import State, Usage
-from orchestrator.engines.base import EngineError
+from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.ladder import Policy
 from orchestrator.supervisor import Supervisor
 from tests.orchestrator.conftest import (
@@ -402,3 +402,32 @@ async def test_one_that_has_grown_and_works_is_left_alone(
         await take_steps(supervisor)
 
         assert supervisor.record(SESSION).generation == 1
+
+
+async def test_what_can_not_be_frozen_rests_awake_until_it_is_stopped(
+    run: Run, engine: FakeEngine, stopwatch: Stopwatch
+) -> None:
+    async with run(LADDER) as supervisor:
+        await rested(supervisor, engine, stopwatch)
+        engine.refuse("freeze", EngineError("This machine has no freezer."))
+        await take_steps(supervisor)
+        view = supervisor.view(SESSION)
+        assert (view["state"], view["next"]["action"]) == ("ready", "stop")
+
+        stopwatch.pass_by(7000)
+        await take_steps(supervisor)
+    assert (supervisor.record(SESSION).state, engine.calls["freeze"]) == (State.STOPPED, 1)
+
+
+async def test_an_engine_that_sleeps_is_asked_again_to_freeze(
+    run: Run, engine: FakeEngine, stopwatch: Stopwatch
+) -> None:
+    async with run(LADDER) as supervisor:
+        await rested(supervisor, engine, stopwatch)
+        engine.refuse("freeze", EngineUnavailable("It sleeps."))
+        with pytest.raises(EngineUnavailable):
+            await take_steps(supervisor)
+        engine.relent("freeze")
+        await take_steps(supervisor)
+
+        assert supervisor.record(SESSION).state is State.FROZEN
