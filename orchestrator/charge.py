@@ -60,7 +60,7 @@ class Charge:
         self.queue: tuple[int, int] | None = None
         self.attendant = Attendant(tools.spawn, self.tell, tools.rules.policy.ask_wait_s)
         self._ledger = Ledger(record, tools.store, lambda _: self.tell())
-        self._policy = tools.rules.policy
+        self._freeze_again = 0.0
         self._since = anyio.current_time()
         self._awake_until = self._awake_in_this_run(record)
 
@@ -193,12 +193,18 @@ class Charge:
             case _:
                 rest_s = now - self._since
         awake_s = max(0.0, self._awake_until - now)
-        return next_step(record.state, rest_s, self._policy, awake_s=awake_s)
+        policy = self.tools.rules.policy
+        if now < self._freeze_again:  # meanwhile it rests awake, and is stopped as late as ever
+            later_s = policy.stop_after_s and policy.freeze_after_s + policy.stop_after_s
+            policy = replace(policy, freeze_after_s=0, stop_after_s=later_s)
+        return next_step(record.state, rest_s, policy, awake_s=awake_s)
 
     def rest_awake(self, why: str) -> None:
-        """It can't be frozen: its next step is to be stopped."""
-        logger.warning("container can't be frozen session=%s: %s", self.session_id, why)
-        self._policy = replace(self._policy, freeze_after_s=0)
+        """It can't be frozen now, and is not asked to be before as long a rest again: some engines
+        never can, and Linux's first cgroups can't for moments of a busy machine."""
+        if not self._freeze_again:
+            logger.warning("container can't be frozen session=%s: %s", self.session_id, why)
+        self._freeze_again = anyio.current_time() + self.tools.rules.policy.freeze_after_s
 
     def counted(self, key: str) -> Running:
         """What it counts for where it is decided whether one more may start."""

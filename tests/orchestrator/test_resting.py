@@ -414,9 +414,29 @@ async def test_what_can_not_be_frozen_rests_awake_until_it_is_stopped(
         view = supervisor.view(SESSION)
         assert (view["state"], view["next"]["action"]) == ("ready", "stop")
 
-        stopwatch.pass_by(7000)
+        stopwatch.pass_by(7300)
         await take_steps(supervisor)
-    assert (supervisor.record(SESSION).state, engine.calls["freeze"]) == (State.STOPPED, 1)
+        assert (supervisor.record(SESSION).state, engine.calls["freeze"]) == (State.READY, 2)
+        await take_steps(supervisor)
+    assert (supervisor.record(SESSION).state, engine.calls["freeze"]) == (State.STOPPED, 2)
+
+
+async def test_what_could_not_be_frozen_is_after_as_long_a_rest_again(
+    run: Run, engine: FakeEngine, stopwatch: Stopwatch
+) -> None:
+    """Linux's first cgroups refuse it for moments of a busy machine."""
+    async with run(LADDER) as supervisor:
+        await rested(supervisor, engine, stopwatch)
+        engine.refuse("freeze", EngineError("Unable to freeze."))
+        await take_steps(supervisor)
+        engine.relent("freeze")
+        stopwatch.pass_by(299)
+        await take_steps(supervisor)
+        assert supervisor.record(SESSION).state is State.READY
+
+        stopwatch.pass_by(2)
+        await take_steps(supervisor)
+        assert supervisor.record(SESSION).state is State.FROZEN
 
 
 async def test_an_engine_that_sleeps_is_asked_again_to_freeze(
