@@ -19,8 +19,9 @@ ServerOf = Callable[[Observation], Server | None]
 # A question to a port where nobody listens yet costs 0.5 ms of a core.
 _ASK_EVERY_S = 0.025
 _LOOK_EVERY_S = 1.0
-_FIRST_PATIENCE_S = 0.1
+_FIRST_PATIENCE_S = 0.05
 _LONGEST_PATIENCE_S = 2.0
+_MORE_PATIENCE = 1.25
 INSTANCE_TIMEOUT_S = 30.0  # loading a workspace takes a loaded machine this long
 
 
@@ -58,15 +59,15 @@ class Wait:
         return self.seen, answered_at
 
     async def _check_health(self, server: Server) -> None:
-        """A question that comes while OpenCode begins to listen is never answered (1.18.33), which
-        half of all starts on a loaded machine meet. So the first is given up soon, and each later
-        one is given longer, as a server that is only slow needs."""
+        """A question that comes while OpenCode listens and does not serve yet is never answered
+        (1.18.33); that lasts a fifth of its boot. So the first is given up soon, and each later one
+        is given a little longer, as a server that is only slow needs."""
         asked_at = anyio.current_time()
         try:
             await server.check_health(self.patience_s)
         except NotReady:
             if anyio.current_time() - asked_at > self.patience_s / 2:
-                self.patience_s = min(2 * self.patience_s, _LONGEST_PATIENCE_S)
+                self.patience_s = min(_MORE_PATIENCE * self.patience_s, _LONGEST_PATIENCE_S)
             raise
 
     async def _until(self, check: Check) -> None:
