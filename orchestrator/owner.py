@@ -23,6 +23,7 @@ from orchestrator.plan import Action, plan
 from orchestrator.readiness import Progress
 
 _ASK_AGAIN_S = 5.0
+_FILES_GONE = "Its files were removed by somebody else. It starts empty when it is needed."
 _STOPPED_WHILE_STARTING = "It was stopped while it was starting."
 
 
@@ -124,6 +125,12 @@ class Owner:
             else:
                 await falling.act(self.charge, action, seen)
                 self._removed = action is Action.FINISH_REMOVAL
+
+    async def files_gone(self) -> None:
+        """Its volume is not there any more, though nobody here removed it."""
+        async with self._lock:
+            if self.charge.is_in(State.STOPPED):
+                await self.charge.explained(_FILES_GONE)
 
     def is_due(self) -> bool:
         return self._attempt is None and not self._lock.locked() and resting.is_due(self.charge)

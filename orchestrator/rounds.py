@@ -74,7 +74,7 @@ class Rounds:
                 if plan(owner.record, shown.get(session_id)) is not Action.NOTHING:
                     group.start_soon(self._background.guarded, owner.look)
         await self._remove_strays(shown)
-        await self._tell_of_volumes()
+        await self._compare_volumes()
 
     async def _follow_events(self) -> None:
         wait = first = min(1.0, self._rhythm.longest_wait_s)
@@ -107,13 +107,19 @@ class Rounds:
             await self._engine.remove(key)
         self._strays = strays - self._strays
 
-    async def _tell_of_volumes(self) -> None:
-        """Say once which volumes nobody knows: they are somebody's files, so they are kept."""
+    async def _compare_volumes(self) -> None:
+        """Say once which volumes nobody knows, which are somebody's files and are kept; and which
+        sessions' files are gone, because they would begin anew without a word."""
+        there = set(await self._engine.volumes())
         known = {owner.record.volume for owner in self._owners.values()}
         known |= {name_of(key) for key in self._pool.tended() | self._claimed()}
-        for volume in set(await self._engine.volumes()) - known - self._told:
+        for volume in there - known - self._told:
             self._told.add(volume)
             logger.warning("volume of no session is kept volume=%s", volume)
+        for owner in list(self._owners.values()):
+            has_run = owner.record.booted_at is not None
+            if has_run and owner.record.volume not in there:
+                await owner.files_gone()
 
     def _claimed(self) -> set[str]:
         """Spares that are on their way to a session."""
