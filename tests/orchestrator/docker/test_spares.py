@@ -2,11 +2,12 @@
 
 import json
 import secrets
+from functools import partial
 
 import pytest
 
 from orchestrator.containers import Environment, Identity, name_of
-from tests.orchestrator.asking import STAYS, ended, printed, started
+from tests.orchestrator.asking import STAYS, ended, eventually, printed, started
 from tests.orchestrator.engines import Bench
 from tests.orchestrator.real_docker import docker, inspected
 
@@ -49,12 +50,24 @@ async def test_nothing_of_an_identity_outlives_the_run_it_was_told_in(
     assert docker("exec", name_of(key), "ls", "-A", "/etc/opencode") == ""
 
 
-async def test_only_a_spare_listens_to_who_it_shall_be(bench: Bench, key: str) -> None:
-    """And no process of a session waits for a word that never comes."""
-    await started(bench.engine, key)
-    await printed(bench.engine, key, "workspace writable")
+async def listening(key: str) -> int:
+    """How many processes run the launcher, beside the init that was told to start it."""
+    return docker("top", name_of(key), "-o", "pid,args").count("opencode-gateway/start") - 1
 
-    assert docker("top", name_of(key), "-o", "pid,args").count("opencode-gateway/start") == 1
+
+async def test_only_a_spare_listens_to_who_it_shall_be_and_only_until_it_is_told(
+    bench: Bench, key: str, spare: str
+) -> None:
+    await started(bench.engine, spare)
+    await printed(bench.engine, spare, "workspace writable")
+    assert await listening(spare) == 1
+
+    await bench.engine.claim(spare, key, IDENTITY)
+    other = secrets.token_hex(16)
+    await started(bench.engine, other)
+    await printed(bench.engine, other, "workspace writable")
+    assert await listening(other) == 0
+    await eventually(partial(listening, key), lambda found: found == 0)
 
 
 async def test_a_claim_leaves_nothing_of_the_former_name_but_the_volumes(
