@@ -70,10 +70,13 @@ class Gate:
         while True:
             room = await self._engine.room()
             # From here to the note that it was admitted nothing is awaited.
+            counted = self._counted(order.session_id)
+            if spare not in {each.key for each in counted}:
+                spare = None  # another start has taken it meanwhile
             running = [
                 # Who does not give way runs on, and is not asked again.
                 replace(each, state=State.READY, busy=True) if each.key in kept else each
-                for each in self._counted(order.session_id)
+                for each in counted
                 if each.key != spare
             ]
             expected = _expected(running)

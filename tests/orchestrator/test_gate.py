@@ -127,6 +127,14 @@ async def test_a_spare_that_is_taken_needs_no_room_of_its_own() -> None:
         assert house.asked == []
 
 
+async def test_a_spare_that_another_start_has_taken_saves_no_room() -> None:
+    house = House(running(OTHER, State.STARTING))
+    house.engine.memory = Room(8 << 30, 260 * MIB)
+    with pytest.raises(OrchestratorError, match="of memory to spare"):
+        async with house.gate(NO_LIMITS).admitted(order(), "spare_1"):
+            pass
+
+
 async def test_room_that_is_not_made_in_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.gate._LONGEST_WAIT_S", 0.01)
     house = House()
@@ -163,6 +171,23 @@ async def test_an_engine_that_sleeps_lets_nobody_in() -> None:
     with pytest.raises(EngineUnavailable):
         async with house.gate(NO_LIMITS).admitted(order(), None):
             pass
+
+
+async def test_the_pool_takes_no_room_that_is_being_made_for_a_start() -> None:
+    house = House(running("a", State.FROZEN))
+    gate, may = house.gate(Allowance(1, 0, 0, 0, 0)), []
+
+    async def stop_first(key: str, _: str) -> bool:
+        del house.running[key]
+        may.append(await gate.may_refill())
+        return True
+
+    gate._stop_first = stop_first
+    async with gate.admitted(order(), None):
+        may.append(await gate.may_refill())
+    may.append(await gate.may_refill())
+
+    assert may == [False, False, True]
 
 
 @pytest.mark.parametrize(("most", "may"), [(2, False), (3, True), (0, True)])
