@@ -59,6 +59,11 @@ class Attendant:
         return self._watch.activity if self._watch else None
 
     @property
+    def sees(self) -> bool:
+        """Whether what it knows of the server is up to date."""
+        return self._watch is not None and self._watch.sees
+
+    @property
     def memory_bytes(self) -> int | None:
         return self._reading.usage.memory_bytes if self._reading else None
 
@@ -98,9 +103,9 @@ class Attendant:
 
     def rest_s(self) -> float | None:
         """How long nothing has happened; None while something does, or while nobody can tell."""
-        if self._watch is None or not self._watch.sees or self.busy():
+        if self.activity is None or not self.sees or self.busy():
             return None
-        return max(0.0, anyio.current_time() - self._watch.activity.last)
+        return max(0.0, anyio.current_time() - self.activity.last)
 
     def read(self, usage: Usage) -> None:
         """Take a reading, and see from the last one whether something works that tells nobody."""

@@ -14,11 +14,12 @@ _ABORT_S = 5.0
 
 async def wind_down(server: Server, attendant: Attendant, limit_s: float) -> bool:
     """Wait for turns up to `limit_s`, abort those that still run, and have OpenCode dispose of all
-    it has loaded. Return whether no turn was left unfinished."""
+    it has loaded. Return whether it is known that no turn was left unfinished."""
     finished = await _turns_finished(attendant, limit_s)
     if not finished:
         await _abort(server, attendant)
         finished = await _turns_finished(attendant, _ABORT_S)
+    finished = finished and attendant.sees
     await server.dispose()
     return finished
 

@@ -276,6 +276,7 @@ async def test_after_an_orderly_stop_nothing_is_looked_for(run: Run, engine: Fak
     engine.opencode = Remembering
     async with run() as supervisor:
         await supervisor.ensure(order(), force=False)
+        await until_told(supervisor, lambda: supervisor.view(SESSION)["idle_since"] is not None)
         await supervisor.stop(SESSION)
         await supervisor.ensure(order(), force=False)
         await until_told(supervisor, lambda: supervisor.view(SESSION)["idle_since"] is not None)

@@ -178,6 +178,19 @@ async def test_a_frozen_one_is_woken_to_end_in_order(
     assert server.asked[-1] == "POST /global/dispose"
 
 
+async def test_what_ran_in_one_frozen_by_an_earlier_run_nobody_knows(
+    run: Run, engine: FakeEngine
+) -> None:
+    async with run() as supervisor:
+        await supervisor.ensure(order(), force=False)
+        await engine.freeze(SESSION)
+        await until_state(supervisor, State.FROZEN)
+    async with run() as supervisor:
+        record = await supervisor.stop(SESSION)
+
+    assert (record.state, record.orderly) == (State.STOPPED, False)
+
+
 async def test_the_end_of_the_whole_deployment_waits_for_turns_a_moment_only(
     run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
