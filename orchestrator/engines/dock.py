@@ -4,6 +4,7 @@ What is said and what the answers mean is in `docker_json`; what goes into a con
 is in `docker_files`. Threads, deadlines and errors of the line are not known here.
 """
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +25,12 @@ from orchestrator.engines import docker_json as shapes
 from orchestrator.engines.base import EngineError
 from orchestrator.engines.docker_json import Place
 from orchestrator.engines.docker_line import ACT_TIMEOUT_S, Client, NotFound, Refused
+from orchestrator.engines.docker_network import network
 from orchestrator.engines.docker_spares import tell
 from orchestrator.engines.memory import room_here
 
 _GRACE_S = 5
+_FREEZE_S = 3.0
 _LINES = 20
 _CONFLICT = 409
 
@@ -39,8 +42,8 @@ class Dock:
     place: Place
 
     def fingerprint(self, client: Client, image: str, limits: Limits) -> str:
-        network = _network(client, self.place.network)
-        return shapes.fingerprint(self.place, _image(client, image), network, limits)
+        shared = network(client, self.place.network)
+        return shapes.fingerprint(self.place, _image(client, image), shared, limits)
 
     def create(self, client: Client, spec: Spec) -> Observation:
         configuration = shapes.configuration(self.place, spec, _image(client, spec.image))
@@ -84,7 +87,7 @@ class Dock:
         if not seen.running:
             raise EngineError("What does not run can't be frozen.")
         if not seen.frozen:
-            client.pause(seen.container_id)
+            pause(client, seen.container_id)
 
     def thaw(self, client: Client, key: str) -> Observation:
         seen = self._shown(client, name_of(key))
@@ -170,6 +173,20 @@ class Dock:
         _remove(client, seen.container_id)
 
 
+def pause(client: Client, container_id: str) -> None:
+    """Version 1 of Linux' control groups fails to freeze what is busy making processes, now and
+    then on a loaded machine; it is thawed again, and the next time works."""
+    deadline = time.monotonic() + _FREEZE_S
+    while True:
+        try:
+            client.pause(container_id)
+        except Refused as error:
+            if "unable to freeze" not in str(error.explanation) or time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
 def room(client: Client) -> Room:
     """Of the machine the engine runs on, which is this one if it has as much memory to the byte.
     Elsewhere, what is left beside the containers."""
@@ -188,34 +205,6 @@ def _image(client: Client, image: str) -> Any:
         raise EngineError(
             f"The image {image} is not on this machine. Build or pull it there first."
         ) from error
-
-
-def _network(client: Client, name: str) -> Any:
-    return _elder(_networks(client, name) or _made(client, name))
-
-
-def _networks(client: Client, name: str) -> list[Any]:
-    return [each for each in client.networks(names=[name]) if each["Name"] == name]
-
-
-def _elder(networks: list[Any]) -> Any:
-    return min(networks, key=lambda each: (each["Created"], each["Id"]))
-
-
-def _made(client: Client, name: str) -> list[Any]:
-    """Make the network. Docker lets two who ask at the same time both make it, and would refuse the
-    name as ambiguous from then on: the elder stays."""
-    try:
-        made = client.create_network(name, labels={shapes.MANAGED: "true"}, check_duplicate=True)
-    except Refused:
-        there = _networks(client, name)  # somebody was faster
-        if not there:
-            raise
-        return there
-    there = _networks(client, name)
-    if _elder(there)["Id"] != made["Id"]:
-        client.remove_network(made["Id"])
-    return there
 
 
 def _usage(client: Client, container_id: str) -> Usage | None:
