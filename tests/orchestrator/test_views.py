@@ -51,6 +51,7 @@ KEYS = {
     "interrupted",
     "next",
     "awake_until",
+    "at_rest",
 }
 LADDER = terms(policy=Policy(300, 7200, 86400))
 
