@@ -23,6 +23,8 @@ from tests.support.absent import absent
 from tests.support.waiting import until
 
 _STARTS_WITHIN_S = 60
+_BRIDGE = "ownengine0"
+_ADDRESS = "198.18.0.1/24"  # of the block that is set aside for tests of networks
 
 
 @dataclass(slots=True)
@@ -63,7 +65,10 @@ class OwnEngine:
     def _start(self) -> None:
         roots = [f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec"]
         paths = [*roots, f"--pidfile={self.folder}/pid", f"--host={self.address}"]
-        quiet = ["--bridge=none", "--iptables=false", "--host-gateway-ip=127.0.0.1"]
+        # Without a bridge named, it takes the shared engine's; told to have none, it deletes that.
+        subprocess.run(["ip", "link", "add", _BRIDGE, "type", "bridge"], check=False)
+        subprocess.run(["ip", "addr", "add", _ADDRESS, "dev", _BRIDGE], check=False)
+        quiet = [f"--bridge={_BRIDGE}", "--iptables=false", "--host-gateway-ip=127.0.0.1"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 ["dockerd", *paths, *quiet], stdout=log, stderr=log, start_new_session=True
@@ -84,6 +89,7 @@ class OwnEngine:
             await anyio.run_process(["umount", f"{self.folder}/data"], check=False)
         ).returncode == 0:
             continue
+        await anyio.run_process(["ip", "link", "delete", _BRIDGE], check=False)
         await anyio.to_thread.run_sync(shutil.rmtree, self.folder)
 
 
