@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from orchestrator.background import Background
+from orchestrator.checking import check
 from orchestrator.containers import State, Usage
 from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.errors import OrchestratorError
@@ -201,19 +202,20 @@ async def test_one_that_works_is_given_more_time_to_answer(
 async def test_a_miss_that_comes_after_a_new_start_is_about_the_old_one_and_ignored(
     run: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.checking._TIMEOUT_S", 0.5)
+    monkeypatch.setattr("orchestrator.checking._TIMEOUT_S", 0.02)
+    monkeypatch.setattr("orchestrator.checking._WORD_S", 0.01)
     async with run() as supervisor, anyio.create_task_group() as group:
         await supervisor.ensure(order(), force=False)
-        server = engine.server(SESSION)
-        server.manner = Manner.MUTE
-        asked = len(server.asked)
-        group.start_soon(supervisor._owners[SESSION].probe)
-        with anyio.fail_after(5):
-            while len(server.asked) == asked:
-                await anyio.lowlevel.checkpoint()
-        await engine.kill(SESSION)
-        await until_state(supervisor, State.STOPPED)
-        await supervisor.ensure(order(), force=False)
+        engine.server(SESSION).manner = Manner.MUTE
+        lock = anyio.Lock()
+        async with lock:
+            group.start_soon(check, supervisor._owners[SESSION].charge, lock)
+            with anyio.fail_after(5):
+                while not lock.statistics().tasks_waiting:
+                    await anyio.lowlevel.checkpoint()
+            await engine.kill(SESSION)
+            await until_state(supervisor, State.STOPPED)
+            await supervisor.ensure(order(), force=False)
 
     assert (supervisor.record(SESSION).state, supervisor.record(SESSION).generation) == ("ready", 2)
 

@@ -232,6 +232,32 @@ async def test_a_spare_that_ends_is_removed_with_its_volume_and_another_made(
     assert first.volume not in engine.written
 
 
+async def test_a_spare_that_somebody_else_started_again_is_removed(
+    run: Run, engine: FakeEngine
+) -> None:
+    async with run(ONE) as supervisor:
+        await until_filled(supervisor)
+        [spare] = supervisor._pool.spares
+        container = engine.containers[spare.key]
+        container.seen = replace(container.seen, boot="another boot")
+        await supervisor._pool.look(spare.key)
+
+        assert (spare.key in engine.containers, spare.volume in engine.written) == (False, False)
+
+
+async def test_a_spare_on_its_way_to_a_session_is_no_stray(run: Run, engine: FakeEngine) -> None:
+    engine.hold("claim")
+    async with run(ONE) as supervisor, anyio.create_task_group() as group:
+        await until_filled(supervisor)
+        group.start_soon(partial(supervisor.ensure, order(), force=False))
+        await engine.reached("claim")
+        for _ in range(3):
+            await supervisor._rounds.look_at_all()
+        engine.release("claim")
+
+    assert (supervisor.record(SESSION).state, engine.calls["remove"]) == (State.READY, 0)
+
+
 async def test_a_spare_makes_room_for_a_start_that_can_not_use_it(
     run: Run, engine: FakeEngine
 ) -> None:
