@@ -55,6 +55,7 @@ class Rounds:
         self._askers = anyio.CapacityLimiter(_ASKED_AT_ONCE)
         self._asked: set[str] = set()
         self._strays: set[str] = set()
+        self._unknown: set[str] = set()
         self._told: set[str] = set()
 
     async def run(self) -> None:
@@ -113,9 +114,11 @@ class Rounds:
         there = set(await self._engine.volumes())
         known = {owner.record.volume for owner in self._owners.values()}
         known |= {name_of(key) for key in self._pool.tended() | self._claimed()}
-        for volume in there - known - self._told:
+        unknown = there - known
+        for volume in unknown & self._unknown - self._told:
             self._told.add(volume)
             logger.warning("volume of no session is kept volume=%s", volume)
+        self._unknown = unknown  # one that is just being deleted is not seen twice
         for owner in list(self._owners.values()):
             has_run = owner.record.booted_at is not None
             if has_run and owner.record.volume not in there:

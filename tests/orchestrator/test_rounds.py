@@ -42,3 +42,17 @@ async def test_a_volume_of_no_session_is_told_once_and_kept(
     told = [record.getMessage() for record in caplog.records]
     assert told == ["volume of no session is kept volume=agent_somebody"]
     assert "agent_somebody" in engine.written
+
+
+async def test_a_volume_that_is_being_deleted_is_nobodys_for_a_moment_only(
+    run: Run, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.hold("events")  # following them begins with a look of its own
+    async with run() as supervisor:
+        engine.written["agent_somebody"] = False
+        with caplog.at_level(logging.WARNING, "orchestrator.rounds"):
+            await supervisor._rounds.look_at_all()
+            await engine.remove_volume("agent_somebody")
+            await supervisor._rounds.look_at_all()
+
+    assert not caplog.records
