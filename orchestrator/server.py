@@ -62,6 +62,15 @@ class Server:
             final=400 <= answer.status_code < 500,
         )
 
+    async def check_provider(self, provider: str, timeout_s: float) -> None:
+        """Return if OpenCode can load the workspace for this provider and no other."""
+        answer = await self._ask("GET", "/config", timeout_s)
+        if answer.status_code != 200:
+            words = _words(_json(answer), answer.status_code)
+            raise NotReady(f"OpenCode can't load the workspace: {words}.", final=True)
+        if _json(answer).get("enabled_providers") != [provider]:
+            raise NotReady("OpenCode did not take its agent's configuration.", final=True)
+
     async def dispose(self) -> None:
         """Ask it to end its work in order. It is stopped whatever it answers, so errors are ours
         to ignore: a server that can't be asked has no order to end in."""

@@ -5,6 +5,7 @@ happens in between. The contract tests run against it too, which keeps it honest
 """
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
@@ -144,6 +145,7 @@ class FakeEngine:
         if not is_spare(spare) or container.identity is not None:
             raise EngineError("It did not take its agent's configuration.")
         container.identity = identity
+        self.server(spare).says["/config"] = json.loads(identity.configuration)
         if key in self.containers:
             raise EngineError("There is a container of that name already.")
         container.seen = replace(container.seen, key=key)

@@ -16,6 +16,7 @@ class Manner(StrEnum):
     HEALTHY = "healthy"
     STRANGER = "answers 200 with a page, as anything on the port may"
     BROKEN = "healthy, but its workspace can't be loaded"
+    DEAF = "healthy, but keeps the configuration that it booted with"
     MUTE = "accepts connections and never answers"
 
 
@@ -124,7 +125,9 @@ class FakeOpenCode:
         if self._expected not in head:
             return 401, "text/plain", ""
         target = urlsplit(head.split(" ")[1])
-        if target.path == "/session/status" and self.manner is Manner.BROKEN:
+        if target.path == "/config" and self.manner is Manner.DEAF:
+            return 200, "application/json", "{}"
+        if target.path in ("/session/status", "/config") and self.manner is Manner.BROKEN:
             error = {"name": "ConfigJsonError", "data": {"path": "/workspace/opencode.json"}}
             return 400, "application/json", json.dumps(error)
         if target.path.startswith("/pty/") and target.path.split("/")[2] not in self.cursors:

@@ -76,7 +76,7 @@ async def test_a_claimed_spare_is_told_of_its_agent_and_drops_what_it_had_loaded
         asked = engine.server(SESSION).asked[before:]
     assert container.identity is not None
     assert "sk-secret" in container.identity.configuration
-    assert asked[:2] == ["POST /global/dispose", "GET /session/status"]
+    assert asked[:2] == ["POST /global/dispose", "GET /config"]
 
 
 async def test_a_claim_tells_its_timings_and_is_counted_apart(run: Run, engine: FakeEngine) -> None:
@@ -125,17 +125,17 @@ async def test_who_has_a_volume_starts_on_it_and_takes_no_spare(
     assert (record.volume, engine.calls["claim"]) == (f"agent_{SESSION}", 0)
 
 
-@pytest.mark.parametrize("failing", ["claim", "instance"])
+@pytest.mark.parametrize("failing", ["claim", Manner.BROKEN, Manner.DEAF])
 async def test_a_claim_that_fails_starts_cold_on_its_volume_and_leaves_no_spare(
-    run: Run, engine: FakeEngine, store: Store, failing: str
+    run: Run, engine: FakeEngine, store: Store, failing: str | Manner
 ) -> None:
     async with run(ONE) as supervisor:
         await until_filled(supervisor)
         spare = supervisor._pool.spares[0]
-        if failing == "claim":
-            engine.refuse("claim", EngineError("It did not take it."))
+        if isinstance(failing, Manner):
+            engine.server(spare.key).manner = failing
         else:
-            engine.server(spare.key).manner = Manner.BROKEN
+            engine.refuse(failing, EngineError("It did not take it."))
         record = await supervisor.ensure(order(), force=False)
 
         assert (record.state, record.volume, record.claimed) == (State.READY, spare.volume, None)
