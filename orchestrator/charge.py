@@ -135,7 +135,7 @@ class Charge:
     async def thawed(self, live: Observation) -> None:
         self.tools.metrics.happened("woken")
         if self.attendant.activity is None:
-            self._attend(live, look_back=False)
+            self._attend(live, look_back=not self.record.orderly)
         self.attendant.touched("a request")
         await self._note(lifecycle.thawed(self.record, live, self.tools.now()))
 

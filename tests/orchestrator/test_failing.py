@@ -273,6 +273,23 @@ async def test_a_turn_that_a_kill_left_unfinished_is_told_until_one_begins_again
     assert {each["directory"] for each in told} == {"/workspace"}
 
 
+async def test_what_was_left_unfinished_is_still_told_of_one_frozen_by_an_earlier_run(
+    run: Run, engine: FakeEngine
+) -> None:
+    async with run() as supervisor:
+        await supervisor.ensure(order(), force=False)
+        await engine.kill(SESSION)
+        await until_state(supervisor, State.STOPPED)
+        engine.opencode = Remembering
+        await supervisor.ensure(order(), force=False)
+        await engine.freeze(SESSION)
+        await until_state(supervisor, State.FROZEN)
+    async with run() as supervisor:
+        await supervisor.ensure(order(), force=False)
+
+        await until_told(supervisor, lambda: bool(supervisor.view(SESSION)["interrupted"]))
+
+
 async def test_after_an_orderly_stop_nothing_is_looked_for(run: Run, engine: FakeEngine) -> None:
     engine.opencode = Remembering
     async with run() as supervisor:
