@@ -11,11 +11,12 @@ import signal
 import sys
 import tempfile
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from benchmarks import (
+    density,
     documents,
     event_streams,
     growth,
@@ -25,6 +26,7 @@ from benchmarks import (
     messages,
     real_container,
     request_parts,
+    session,
     small_requests,
     tables,
     transfers,
@@ -38,7 +40,7 @@ _ROUNDS = 5
 # 5,000 streams are as many here, and twice as many in a proxy.
 _DESCRIPTORS = 13_000
 _NEEDED = ("taskset", "gcc", "wrk")
-_MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
+_BESIDE_PROXIES: dict[str, Callable[[Bench, int], Results]] = {
     "requests": small_requests.measure,
     "transfers": transfers.measure,
     "events": event_streams.measure,
@@ -49,8 +51,15 @@ _MEASUREMENTS: dict[str, Callable[[Bench, int], Results]] = {
     "workers": workers.measure,
     "parts": request_parts.measure,
     "least": least.measure,
-    "container": real_container.measure,
 }
+# Of a whole deployment with real containers, on all cores and with nothing else beside it.
+_DEPLOYED: dict[str, Callable[[int], Results]] = {
+    "container": real_container.measure,
+    "session": session.measure,
+    "density": density.measure,
+}
+_NOT_OF_A_PART = ("bars", "machine", "buffers", "busy")
+_MEASUREMENTS = (*_BESIDE_PROXIES, *_DEPLOYED)
 
 
 def main() -> int:
@@ -83,7 +92,7 @@ def _stop(_number: int, _frame: object) -> None:
 
 
 def _run(only: list[str], rounds: int) -> int:
-    results = _measure(only or list(_MEASUREMENTS), rounds)
+    results = _measure(only or _MEASUREMENTS, rounds)
     if only:
         for table in _measured(results):
             print(f"{table}\n")
@@ -97,27 +106,40 @@ def _run(only: list[str], rounds: int) -> int:
 
 def _measured(results: Results) -> Iterator[str]:
     """Yield the tables for which something was measured."""
-    for name in ("main", "costs", "parts", "least", "clients", "sessions", "workers", "container"):
+    for name in tables.BLOCKS:
+        if name in _NOT_OF_A_PART:
+            continue
         with suppress(KeyError):
             table = tables.BLOCKS[name](results)
             if table.count("\n") > 1:  # more than its head
                 yield table
 
 
-def _measure(names: list[str], rounds: int) -> Results:
+def _measure(names: Sequence[str], rounds: int) -> Results:
+    results = machine.described()
+    if beside := [name for name in names if name in _BESIDE_PROXIES]:
+        results = merged(results, _measure_beside_proxies(beside, rounds))
+    for name in names:
+        if name in _DEPLOYED:
+            results = merged(results, _DEPLOYED[name](rounds))
+    return results
+
+
+def _measure_beside_proxies(names: Sequence[str], rounds: int) -> Results:
     if missing := [name for name in _NEEDED if shutil.which(name) is None]:
         raise SystemExit(f"The benchmarks need {', '.join(missing)}.")
-    cores = share_out()
+    cores, all_cores = share_out(), os.sched_getaffinity(0)
     # This program is part of the load: what it starts and reads must not disturb a proxy.
     os.sched_setaffinity(0, {int(core) for core in cores.load.split(",")})
     _allow_descriptors()
-    results = machine.described()
+    results: Results = {}
     with tempfile.TemporaryDirectory(prefix="opencode-gateway-bench-") as folder:
         Path(folder).chmod(0o755)
         print("Starting the proxies …", flush=True)
         with standing(Path(folder), cores) as bench:
             for name in names:
-                results = merged(results, _MEASUREMENTS[name](bench, rounds))
+                results = merged(results, _BESIDE_PROXIES[name](bench, rounds))
+    os.sched_setaffinity(0, all_cores)
     return results
 
 

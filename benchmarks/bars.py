@@ -1,6 +1,7 @@
 """What the gateway is to reach beside the others, and whether it did; pure.
 
-The bars are ratios of two rows of one run, since only those compare.
+Most bars are ratios of two rows of one run, since only those compare; what a person waits for is
+a bar by itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,6 +57,14 @@ def _growth(results: Results) -> tuple[float, float]:
     return results["transfer_memory_growth_mib"]["gateway"], 1.0
 
 
+def _session(key: str, other: str | None = None) -> Callable[[Results], Any]:
+    def find(results: Results) -> tuple[float, float]:
+        found = results["session"]
+        return found[key]["p50"], 1.0 if other is None else found[other]["p50"]
+
+    return find
+
+
 _CHP = "configurable-http-proxy"
 BARS = (
     Bar("requests/s", "nginx", 0.7, True, _with("nginx", "requests_per_second")),
@@ -74,4 +83,20 @@ BARS = (
     Bar("memory of an idle stream", "nginx", 1, False, _with("nginx", "idle_stream_kib")),
     Bar("p99 with idle streams", "without them", 2, False, _idle),
     Bar("two workers", "one", 1.7, True, _workers),
+    Bar("first byte of a new session", "1 ms", 150, False, _session("first_byte_new_ms")),
+    Bar("… of a frozen one", "1 ms", 60, False, _session("first_byte_frozen_ms")),
+    Bar(
+        "… of a new one without a pool",
+        "bare start",
+        1.1,
+        False,
+        _session("first_byte_new_without_pool_ms", "bare_start_ms"),
+    ),
+    Bar(
+        "… of a stopped one",
+        "bare start",
+        1.1,
+        False,
+        _session("first_byte_stopped_ms", "bare_start_stopped_ms"),
+    ),
 )

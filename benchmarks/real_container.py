@@ -9,7 +9,6 @@ import time
 from functools import partial
 from statistics import median, quantiles
 
-from benchmarks.bench import Bench
 from benchmarks.real_deployment import Way, ways
 from benchmarks.rounds import Figures, Results, alternate, percentiles
 
@@ -22,7 +21,7 @@ _BROWSER_LIKE = (
 )
 
 
-def measure(_bench: Bench, rounds: int) -> Results:
+def measure(rounds: int) -> Results:
     print("  starting a deployment with a real container …", flush=True)
     with ways() as both:
         found = alternate("real container", both, rounds, partial(_round, both))

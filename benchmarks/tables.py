@@ -1,15 +1,16 @@
 """The tables of a results file, in Markdown; pure, and the only place where figures become text."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.bars import BARS
+from benchmarks.life_tables import density, session, starts
+from benchmarks.markdown import NONE, ratio, shown, table
 
 Results = Mapping[str, Any]
 
 ROWS = ("gateway", "nginx", "haproxy", "caddy", "configurable-http-proxy", "direct")
 _PROXIES = ROWS[:-1]
-_NONE = "-"
 # Of each line of the main table: what it is, the key in the results, the key within a row.
 _MAIN = (
     ("requests/s", "requests_per_second", None),
@@ -31,7 +32,7 @@ _MAIN = (
 
 def main(results: Results) -> str:
     head = ["", *ROWS, "gateway ÷ nginx"]
-    return _table(head, [_line(results, *each) for each in _MAIN if each[1] in results])
+    return table(head, [_line(results, *each) for each in _MAIN if each[1] in results])
 
 
 def bars(results: Results) -> str:
@@ -40,18 +41,18 @@ def bars(results: Results) -> str:
         value = bar.reached(results)
         wanted = f"{'at least' if bar.least else 'at most'} {bar.ratio:g}"
         verdict = "not measured" if value is None else "yes" if bar.holds(value) else "**no**"
-        shown = _NONE if value is None else f"{value:.2f}"
-        lines.append([f"{bar.work} ÷ {bar.compared}", wanted, shown, verdict])
-    return _table(["", "wanted", "found", "reached"], lines)
+        found = NONE if value is None else f"{value:.2f}"
+        lines.append([f"{bar.work} ÷ {bar.compared}", wanted, found, verdict])
+    return table(["", "wanted", "found", "reached"], lines)
 
 
 def buffers(results: Results) -> str:
     """What nginx gains from larger buffers, which it does not have by default."""
     lines = [
-        [way, *(_shown(results[f"{way}_mb_per_s"].get(row)) for row in _BUFFERED)]
+        [way, *(shown(results[f"{way}_mb_per_s"].get(row)) for row in _BUFFERED)]
         for way in ("download", "upload")
     ]
-    return _table(["MB/s", *_BUFFERED], lines)
+    return table(["MB/s", *_BUFFERED], lines)
 
 
 _BUFFERED = ("gateway", "nginx", "nginx-64k")
@@ -62,12 +63,12 @@ def costs(results: Results) -> str:
     lines = [
         [
             f"{unit}, µs",
-            *(_shown(found.get(row)) for row in _PROXIES),
-            _ratio(found.get("gateway"), found.get("nginx")),
+            *(shown(found.get(row)) for row in _PROXIES),
+            ratio(found.get("gateway"), found.get("nginx")),
         ]
         for unit, found in results["proxy_cpu_us"].items()
     ]
-    return _table(["", *_PROXIES, "gateway ÷ nginx"], lines)
+    return table(["", *_PROXIES, "gateway ÷ nginx"], lines)
 
 
 def busy(results: Results) -> str:
@@ -80,19 +81,19 @@ def busy(results: Results) -> str:
         ]
         for unit in ours
     ]
-    return _table(["", *ROWS], lines)
+    return table(["", *ROWS], lines)
 
 
 def parts(results: Results) -> str:
     found: Mapping[str, float] = results["request_parts_us"]
     whole = sum(found.values())
-    lines = [[owner, _shown(value), f"{value / whole:.0%}"] for owner, value in found.items()]
-    return _table(["of one request", "µs", "share"], [*lines, ["whole", _shown(whole), "100%"]])
+    lines = [[owner, shown(value), f"{value / whole:.0%}"] for owner, value in found.items()]
+    return table(["of one request", "µs", "share"], [*lines, ["whole", shown(whole), "100%"]])
 
 
 def least(results: Results) -> str:
-    lines = [[what, _shown(value)] for what, value in results["request_least_us"].items()]
-    return _table(["one request", "µs"], lines)
+    lines = [[what, shown(value)] for what, value in results["request_least_us"].items()]
+    return table(["one request", "µs"], lines)
 
 
 def clients(results: Results) -> str:
@@ -100,7 +101,7 @@ def clients(results: Results) -> str:
         [
             clients,
             *(
-                _shown(found[row][key])
+                shown(found[row][key])
                 for row in ("gateway", "nginx")
                 for key in ("per_second", "p99_us")
             ),
@@ -108,36 +109,36 @@ def clients(results: Results) -> str:
         for clients, found in results["requests_by_clients"].items()
     ]
     head = ["clients", "gateway, requests/s", "… p99, µs", "nginx, requests/s", "… p99, µs"]
-    return _table(head, lines)
+    return table(head, lines)
 
 
 def sessions(results: Results) -> str:
     lines = [
-        [_shown(int(known)), _shown(found["per_second"]), _shown(found["p99_us"])]
+        [shown(int(known)), shown(found["per_second"]), shown(found["p99_us"])]
         for known, found in results["requests_by_sessions"].items()
     ]
-    return _table(["sessions, all in use", "requests/s", "p99, µs"], lines)
+    return table(["sessions, all in use", "requests/s", "p99, µs"], lines)
 
 
 def workers(results: Results) -> str:
     found = results.get("workers_requests_per_second", {})
-    lines = [[count, _shown(value), _ratio(value, found["1"])] for count, value in found.items()]
-    return _table(["workers", "requests/s", "÷ one"], lines)
+    lines = [[count, shown(value), ratio(value, found["1"])] for count, value in found.items()]
+    return table(["workers", "requests/s", "÷ one"], lines)
 
 
 def container(results: Results) -> str:
     found = results["real_container_latency_us"]
-    lines = [[way, _shown(each["p50"]), _shown(each["p99"])] for way, each in found.items()]
+    lines = [[way, shown(each["p50"]), shown(each["p99"])] for way, each in found.items()]
     added = found["gateway"]["p50"] - found["direct"]["p50"]
-    return _table(["to a real container", "p50, µs", "p99, µs"], [
-        *lines, ["added", _shown(added), ""]
+    return table(["to a real container", "p50, µs", "p99, µs"], [
+        *lines, ["added", shown(added), ""]
     ])  # fmt: skip
 
 
 def machine(results: Results) -> str:
-    shown = [f"{name} {value}" for name, value in results["machine"].items()]
+    parts = [f"{name} {value}" for name, value in results["machine"].items()]
     run = results["run"]
-    return f"Measured on {run['date']} at commit {run['commit']} with: {', '.join(shown)}."
+    return f"Measured on {run['date']} at commit {run['commit']} with: {', '.join(parts)}."
 
 
 def block(name: str, results: Results) -> str:
@@ -160,6 +161,9 @@ BLOCKS: Mapping[str, Callable[[Results], str]] = {
     "sessions": sessions,
     "workers": workers,
     "container": container,
+    "session": session,
+    "starts": starts,
+    "density": density,
     "machine": machine,
 }
 
@@ -167,24 +171,8 @@ BLOCKS: Mapping[str, Callable[[Results], str]] = {
 def _line(results: Results, title: str, key: str, inner: str | None) -> list[str]:
     found = results[key]
     values = [found[row][inner] if inner and row in found else found.get(row) for row in ROWS]
-    return [title, *map(_shown, values), _ratio(values[0], values[1])]
+    return [title, *map(shown, values), ratio(values[0], values[1])]
 
 
 def _percent(found: Mapping[str, float], row: str) -> str:
-    return f"{found[row]:.0%}" if row in found else _NONE
-
-
-def _ratio(value: float | None, other: float | None) -> str:
-    return f"{value / other:.2f}" if value and other else _NONE
-
-
-def _shown(value: float | None) -> str:
-    """Three digits are what such figures are worth; more than that are counted in full."""
-    if value is None:
-        return _NONE
-    return f"{value:,.1f}" if abs(value) < 100 and value % 1 else f"{value:,.0f}"
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("---:" for _ in head[1:])]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])
+    return f"{found[row]:.0%}" if row in found else NONE

@@ -22,3 +22,13 @@ def test_a_part_shows_the_tables_of_what_it_measured() -> None:
     assert list(command._measured(results)) == [
         "| sessions, all in use | requests/s | p99, µs |\n| --- | ---: | ---: |\n| 100 | 5 | 7 |"
     ]
+
+
+def test_what_needs_no_proxy_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*_: object) -> None:
+        raise AssertionError("The proxies were started.")
+
+    monkeypatch.setattr(command, "standing", started)
+    monkeypatch.setitem(command._DEPLOYED, "session", lambda rounds: {"session": {"n": rounds}})
+
+    assert command._measure(["session"], 3)["session"] == {"n": 3}
