@@ -10,6 +10,7 @@ import tarfile
 from pathlib import PurePosixPath
 
 from orchestrator.containers import WORKSPACE, Environment
+from orchestrator.engines import home
 
 USER = 1000
 LAUNCHER = "opencode-gateway/start"
@@ -24,13 +25,13 @@ _EAR = f"""( ( umask 077; IFS= read -r identity <&3 &&
 
 def volume_archive() -> bytes:
     """Folders in the volume that OpenCode's user owns, whatever the image made of its root."""
-    home = f"{WORKSPACE[1:]}/.home"
+    at = f"{WORKSPACE[1:]}/{home.HOME}"
     return _archive(
         [
             (_folder(WORKSPACE[1:], 0o755), b""),
-            (_folder(home, 0o700), b""),
-            # The home lies in the workspace, which may be a repository: it is none of its files.
-            (_file(f"{home}/.gitignore", 0o644), b"*\n"),
+            (_folder(at, 0o700), b""),
+            *((_folder(f"{at}/{name}", 0o755), b"") for name in home.FOLDERS),
+            *((_file(f"{at}/{name}", 0o644), text.encode()) for name, text in home.FILES.items()),
         ]
     )
 
@@ -41,7 +42,7 @@ def secrets_archive(environment: Environment, *, listens: bool) -> bytes:
     Where it did not get so far, `spent_archive` takes its place. A spare `listens` for its identity
     on the standard input, which takes 5 ms: an archive put into it takes Docker 60 and more.
     """
-    values = {"HOME": f"{WORKSPACE}/.home", **environment.values}
+    values = {"HOME": f"{WORKSPACE}/{home.HOME}", **environment.values}
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
     ear = _EAR if listens else ""
     return _launcher(f'rm -f "$0"\n{exports}exec 3<&0 </dev/null\n{ear}exec "$@" 3<&-\n')

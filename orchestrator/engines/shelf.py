@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from orchestrator.containers import Address, Environment, Observation, Spec, Usage, key_of, name_of
+from orchestrator.engines import home
 from orchestrator.engines.base import EngineError, EngineUnavailable
 from orchestrator.engines.pids import Process, birth, reap
 
@@ -52,9 +53,7 @@ class Shelf:
     def create(self, spec: Spec) -> Observation:
         volume = _folder(self._volumes, spec.volume)
         volume.mkdir(mode=0o700, parents=True, exist_ok=True)
-        home = volume / ".home"
-        home.mkdir(mode=0o700, exist_ok=True)
-        (home / ".gitignore").write_text("*\n", "utf-8")
+        _furnish(volume / home.HOME)
         note = _Note(spec.key, spec.volume, spec.nonce, spec.fingerprint)
         self._write(note)
         return _observed(note, self._volumes)
@@ -138,7 +137,7 @@ class Shelf:
             {
                 **environment.values,
                 "PATH": self._search_path,
-                "HOME": str(volume / ".home"),
+                "HOME": str(volume / home.HOME),
                 "LANG": "C.UTF-8",
             },
             file_actions=[
@@ -218,3 +217,11 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _furnish(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for name in home.FOLDERS:
+        (folder / name).mkdir(exist_ok=True)
+    for name, text in home.FILES.items():
+        (folder / name).write_text(text, "utf-8")
