@@ -117,4 +117,8 @@ async def _office(settings: Settings, engine: Engine | None, stack: AsyncExitSta
     questions = await stack.enter_async_context(server.client())
     streams = await stack.enter_async_context(server.stream_client())
     starter = Starter(engine, Clients(questions, streams), settings.key, settings.start_timeout_s)
-    return Office(lease, lambda: Supervisor(engine, store, starter, settings.key, settings.terms))
+
+    def supervisor() -> Supervisor:
+        return Supervisor(engine, store, starter, settings.key, settings.terms)
+
+    return Office(lease, supervisor, engine.hurry)

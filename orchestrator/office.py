@@ -19,9 +19,14 @@ _RETRY_S = 3.0
 
 
 class Office:
-    def __init__(self, lease: Lease, make: Callable[[], Supervisor]) -> None:
+    """`hurry` is told that the program ends, before what runs is cancelled."""
+
+    def __init__(
+        self, lease: Lease, make: Callable[[], Supervisor], hurry: Callable[[], None]
+    ) -> None:
         self._lease = lease
         self._make = make
+        self._hurry = hurry
         self._acting: Supervisor | None = None
 
     @property
@@ -46,6 +51,7 @@ class Office:
             try:
                 yield
             finally:
+                self._hurry()
                 group.cancel_scope.cancel()
         await self._lease.give_up()
 

@@ -23,6 +23,7 @@ from orchestrator.plan import Action, plan
 from orchestrator.readiness import Progress
 
 _ASK_AGAIN_S = 5.0
+_HANDED_OVER = "This orchestrator ends; the next one goes on with the start. Try again in a moment."
 _FILES_GONE = "Its files were removed by somebody else. It starts empty when it is needed."
 _STOPPED_WHILE_STARTING = "It was stopped while it was starting."
 
@@ -54,6 +55,8 @@ class Owner:
             self._begin(lambda attempt: rising.rise(self.charge, order, attempt))
         assert self._attempt is not None
         await self._outcome(self._attempt)
+        if self.charge.is_in(State.STARTING):
+            raise OrchestratorError("standby", _HANDED_OVER, retry_after_s=_ASK_AGAIN_S)
         if not self.charge.is_in(State.READY):  # it was, and is no longer
             raise self.charge.failure()
         return self.record

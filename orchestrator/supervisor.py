@@ -88,7 +88,6 @@ class Supervisor:
                 yield
             finally:
                 self._changes.close()
-                self.engine.hurry()
                 group.cancel_scope.cancel()
 
     async def ensure(self, order: Order, *, force: bool) -> Record:

@@ -64,9 +64,11 @@ async def make(engine: FakeEngine, store: Store) -> AsyncIterator[Callable[[], S
         yield lambda: Supervisor(engine, store, starter, KEY, terms(), rhythm=SELDOM)
 
 
-def office(lease: FakeLease, make: Callable[[], Supervisor]) -> Office:
+def office(
+    lease: FakeLease, make: Callable[[], Supervisor], hurry: Callable[[], None] = lambda: None
+) -> Office:
     the_lease: Any = lease
-    return Office(the_lease, make)
+    return Office(the_lease, make, hurry)
 
 
 async def until_acting(office: Office) -> Supervisor:
@@ -85,6 +87,20 @@ async def test_who_gets_the_lease_acts_before_anybody_asks(
         await the_office.supervisor.ensure(order(), force=False)
 
     assert lease.given_up
+
+
+async def test_the_engine_hurries_at_the_end_of_the_program_and_not_of_a_term(
+    make: Callable[[], Supervisor], engine: FakeEngine
+) -> None:
+    lease = FakeLease(free=True)
+    the_office = office(lease, make, engine.hurry)
+    async with the_office.open():
+        lease.take_away()
+        lease.free.set()
+        await until_acting(the_office)
+        assert engine.calls["hurry"] == 0
+
+    assert engine.calls["hurry"] == 1
 
 
 async def test_who_stands_by_says_who_acts_and_touches_nothing(

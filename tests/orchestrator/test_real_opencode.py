@@ -6,6 +6,7 @@ boot; each test brings the session to ready itself, so that none depends on anot
 
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,33 +106,42 @@ class World:
         return name_of(self.session_id)
 
 
-@pytest.fixture(
-    scope="module", params=["process", pytest.param("docker", marks=pytest.mark.docker)]
-)
-async def settings(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Settings]:
-    if request.param == "docker":
+ENGINES = ["process", pytest.param("docker", marks=pytest.mark.docker)]
+
+
+@asynccontextmanager
+async def prepared(engine: str, state: Path) -> AsyncIterator[Settings]:
+    if engine == "docker":
         need_docker()
     else:
         need_opencode()
     network = f"opencode-gateway-test-{secrets.token_hex(4)}"
-    state = tmp_path_factory.mktemp("state")
-    given = {"ENGINE": request.param, "STATE": str(state), "NETWORK": network}
+    given = {"ENGINE": engine, "STATE": str(state), "NETWORK": network, "POOL_SIZE": "0"}
     yield load_settings({**environment(), **ENVIRONMENT, **given})
-    if request.param == "docker":
+    if engine == "docker":
         docker("network", "rm", network)
 
 
-@pytest.fixture(scope="module")
-async def world(settings: Settings) -> AsyncIterator[World]:
+@asynccontextmanager
+async def running(settings: Settings, session_id: str) -> AsyncIterator[World]:
     async with (
         serving(create_app(settings)) as address,
         call(address, settings.service_secret) as caller,
     ):
-        world = World(settings, secrets.token_hex(16), caller)
+        yield World(settings, session_id, caller)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+async def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    async with (
+        prepared(request.param, tmp_path_factory.mktemp("state")) as settings,
+        running(settings, secrets.token_hex(16)) as world,
+    ):
         yield world
-        assert (await caller.delete(f"{SESSIONS}/{world.session_id}")).status_code == 204
+        answer = await world.caller.delete(f"{SESSIONS}/{world.session_id}")
+        assert answer.status_code == 204
 
 
 pytestmark = pytest.mark.opencode
@@ -187,13 +197,15 @@ async def _until(lines: AsyncIterator[str], word: str) -> AsyncIterator[str]:
             return
 
 
-async def test_the_next_run_of_the_orchestrator_adopts_it(world: World) -> None:
-    before = await world.ensured()
-    async with (
-        serving(create_app(world.settings)) as address,
-        call(address, world.settings.service_secret) as caller,
-    ):
-        after = (await caller.get(f"{SESSIONS}/{world.session_id}")).json()
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_the_next_run_of_the_orchestrator_adopts_it(engine: str, tmp_path: Path) -> None:
+    session_id = secrets.token_hex(16)
+    async with prepared(engine, tmp_path) as settings:
+        async with running(settings, session_id) as world:
+            before = await world.ensured()
+        async with running(settings, session_id) as world:
+            after = (await world.caller.get(f"{SESSIONS}/{session_id}")).json()
+            await world.caller.delete(f"{SESSIONS}/{session_id}")
 
     same = ["state", "generation", "container_id", "address", "credential"]
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
