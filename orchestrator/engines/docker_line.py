@@ -81,10 +81,14 @@ def _once_awake(work: Callable[[Client], T], timeout_s: float) -> Callable[[Clie
     long the work itself may take."""
 
     def asked(client: Client) -> T:
-        client.timeout = PING_TIMEOUT_S
-        client.ping()
-        client.timeout = timeout_s
-        return work(client)
+        try:
+            client.timeout = PING_TIMEOUT_S
+            client.ping()
+            client.timeout = timeout_s
+            return work(client)
+        finally:
+            # It stays usable; else it would keep an idle connection to each path it ever asked for.
+            client.close()
 
     return asked
 
