@@ -20,7 +20,7 @@ from orchestrator import opencode
 from orchestrator.containers import PORT, Agent, Limits, Spec
 from orchestrator.engines import docker_json as shapes
 from orchestrator.engines.base import EngineError
-from orchestrator.engines.docker_line import DockerLine, NotFound
+from orchestrator.engines.docker_line import DockerLine, NotFound, Refused
 
 LIMITS = Limits(memory_bytes=2 << 30, cpus=1, pids=512)
 _AGENT = Agent("bench", opencode.COMPATIBLE, "scripted", "http://127.0.0.1:9/v1", None)
@@ -29,6 +29,7 @@ _ASK_EVERY_S = 0.005
 _FIRST_PATIENCE_S = 0.05
 _MORE_PATIENCE = 1.25
 _BOOT_S = 60
+_FREEZE_AGAIN_S = 0.5
 _DOCKER_S = 60
 _GRACE_S = 5
 
@@ -72,7 +73,17 @@ class BareContainer:
         self._client.stop(self._name, timeout=_GRACE_S)
 
     def freeze(self) -> None:
-        self._client.pause(self._name)
+        """Linux's first control groups can't freeze what is just making processes."""
+        deadline = time.monotonic() + _BOOT_S
+        while True:
+            try:
+                self._client.pause(self._name)
+            except Refused:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_FREEZE_AGAIN_S)
+            else:
+                return
 
     def thaw(self) -> Start:
         way, began = self._way(), time.perf_counter()
