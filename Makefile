@@ -7,7 +7,7 @@ BIN := .venv/bin
 STEP := scripts/step
 
 .DEFAULT_GOAL := help
-.PHONY: help up demo test check bench lock clean
+.PHONY: help up demo test soak check bench lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -20,6 +20,9 @@ demo: setup ## the same with a scripted model, a demo user and a session to try
 
 test: setup-tests ## every test, with a real Docker Engine where one can be had; ARGS= for pytest
 	@scripts/with-engine scripts/test $(ARGS)
+
+soak: setup-tests ## ten minutes of use and kills at random, after which nothing is left over; SOAK_S=, SOAK_SEED=
+	@SOAK_S=$${SOAK_S:-600} scripts/with-engine scripts/test tests/acceptance/test_soak.py -s
 
 check: setup ## format, lint and types
 	@$(BIN)/ruff format --check . scripts/with-engine

@@ -6,7 +6,7 @@ the gateway as in any deployment.
 
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ class Services:
     base_url: str
     log: Path
     stack: AsyncExitStack
+    command: Sequence[str] = (str(PROGRAM),)
     programs: dict[str, Process] = field(default_factory=dict)
 
     def deployment(self) -> Deployment:
@@ -38,7 +39,7 @@ class Services:
 
     async def start(self, name: str) -> None:
         """Start a program; with both running, return when each knows the other."""
-        program = running((str(PROGRAM), name), self.environ, self.log)
+        program = running((*self.command, name), self.environ, self.log)
         self.programs[name] = await self.stack.enter_async_context(program)
         if len(self.programs) == 2:
             await until(self.are_connected, "gateway and orchestrator connected")
@@ -60,8 +61,13 @@ class Services:
 
 
 @asynccontextmanager
-async def services(state: Path, **settings: str) -> AsyncIterator[Services]:
-    """Run orchestrator and gateway on Docker while the body runs; there is no shared service."""
+async def services(
+    state: Path, command: Sequence[str] = (str(PROGRAM),), **settings: str
+) -> AsyncIterator[Services]:
+    """Run orchestrator and gateway on Docker while the body runs; there is no shared service.
+
+    `command` is what is given their names.
+    """
     front, back = free_port(), free_port()
     environ = {
         **CLEAN_ENVIRONMENT,
@@ -75,7 +81,7 @@ async def services(state: Path, **settings: str) -> AsyncIterator[Services]:
     log = state.with_name(f"{state.name}.log")
     try:
         async with AsyncExitStack() as stack:
-            both = Services(environ, f"http://127.0.0.1:{front}", log, stack)
+            both = Services(environ, f"http://127.0.0.1:{front}", log, stack, command)
             await both.start("orchestrator")
             await both.start("gateway")
             yield both
