@@ -160,7 +160,9 @@ def ended(record: Record, end: str, now: datetime) -> Record:
     """
     if record.state is State.STARTING:
         why = f"{end} It is started again when it is needed."
-        return replace(_moved(record, Event.GONE, why, now), orderly=False, claimed=None)
+        moved = _moved(record, Event.GONE, why, now)
+        # It counts as an end, because it is wanted back, but never as one of several in a row.
+        return replace(moved, crashes=max(1, record.crashes), orderly=False, claimed=None)
     steady = now - record.since >= timedelta(seconds=STEADY_S)
     crashes = 1 if steady else record.crashes + 1
     if crashes == 1:

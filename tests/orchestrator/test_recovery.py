@@ -177,3 +177,23 @@ async def test_what_happened_counts_even_if_it_can_not_be_written_down(
         with pytest.raises(OrchestratorError) as caught:
             await supervisor.ensure(order(), force=False)
         assert (caught.value.code, engine.calls["start"]) == ("storage_unavailable", 1)
+
+
+async def test_what_ended_while_nobody_looked_is_not_at_rest(run: Run, engine: FakeEngine) -> None:
+    async with run() as supervisor:
+        await supervisor.ensure(order(), force=False)
+        assert not supervisor.view(SESSION)["at_rest"]
+    await engine.lose(SESSION)
+    async with run() as supervisor:
+        assert (supervisor.view(SESSION)["state"], supervisor.view(SESSION)["at_rest"]) == (
+            "stopped",
+            False,
+        )
+
+
+async def test_what_was_stopped_on_purpose_is_at_rest(run: Run) -> None:
+    async with run() as supervisor:
+        await supervisor.ensure(order(), force=False)
+        await supervisor.stop(SESSION)
+
+        assert supervisor.view(SESSION)["at_rest"]

@@ -145,9 +145,9 @@ async def test_who_waits_in_the_queue_is_told_the_place_as_it_moves_up(
         supervisor.end_listening()
         told = [change[1] async for change in listener.changes(60) if change]
 
-    for view in told:
-        if view.get("queue") is not None:
-            places[view["session_id"]][view["queue"]["place"]] = None
+    for seen in told:
+        if seen.get("queue") is not None:
+            places[seen["session_id"]][seen["queue"]["place"]] = None
     assert [3, 2, 1] in [list(stood) for stood in places.values()]
 
 
