@@ -121,7 +121,7 @@ class Mortal:
 
     async def has_spare(self) -> bool:
         told = await self.http.get("/agent-controller/metrics")
-        return "spares 1\n" in told.text or "spares 1.0\n" in told.text
+        return "_spares 1\n" in told.text
 
 
 async def prompted(view: dict[str, Any], prompt: str) -> str:
