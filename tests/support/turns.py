@@ -57,22 +57,23 @@ async def answer(desk: Desk, conversation: str) -> Answer:
 
 
 class Heard:
-    """An open event stream. `beats` counts the heartbeats that were passed over."""
+    """An open event stream."""
 
     def __init__(self, lines: AsyncIterator[str]) -> None:
-        self.beats = 0
         self._lines = lines
 
-    async def next(self, *kinds: str, within_s: float = 60) -> dict[str, Any]:
-        """Listen on until an event of these kinds comes, and return it."""
+    async def next(
+        self, kind: str, conversation: str | None = None, within_s: float = 60
+    ) -> dict[str, Any]:
+        """Listen on until an event of this kind comes, of this conversation if one is named."""
         with anyio.fail_after(within_s):
             while True:
                 line = await anext(self._lines)
                 if not line.startswith("data: "):
                     continue
                 event: dict[str, Any] = json.loads(line.removeprefix("data: "))["payload"]
-                self.beats += event["type"] == "server.heartbeat"
-                if event["type"] in kinds:
+                about = event.get("properties", {}).get("sessionID")
+                if event["type"] == kind and conversation in (None, about):
                     return event
 
 

@@ -41,14 +41,14 @@ async def test_a_permission_is_waited_for_and_survives_the_freeze(alice: Desk) -
     asks = [{"permission": "bash", "pattern": "*", "action": "ask"}]
     async with listening(alice) as events, witnessed(alice) as witness:
         conversation = await prompted(alice, "run: echo permitted", permission=asks)
-        asked = await events.next("permission.asked")
+        asked = await events.next("permission.asked", conversation)
         await until_busy(alice, "a permission is waiting")
         frozen = await witness.sees("pause")
         actions = witness.actions
 
         ask = asked["properties"]["id"]
         await alice.own("POST", f"/permission/{ask}/reply", json={"reply": "once"})
-        await events.next("session.idle")
+        await events.next("session.idle", conversation)
 
     told = await answer(alice, conversation)
     assert actions == ["pause"]

@@ -7,6 +7,7 @@ the last one wait for all the others.
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,11 @@ async def crowd(
     state, crowd = tmp_path_factory.mktemp("crowd") / "state", Crowd()
     settings = {"START_CONCURRENCY": str(_AT_ONCE), "START_TIMEOUT_S": "600"}
     async with services(state, POOL_SIZE="0", **settings) as both:
-        last = await _come_in(both, model, crowd)
-        async with _program(both) as program, anyio.create_task_group() as beside:
+        async with (
+            _come_in(both, model, crowd) as last,
+            _program(both) as program,
+            anyio.create_task_group() as beside,
+        ):
             listening = anyio.Event()
             beside.start_soon(_listen, both, crowd, listening)
             await listening.wait()
@@ -68,7 +72,6 @@ async def crowd(
                 listed = await program.get("/session", headers=_token(crowd, session_id))
                 crowd.kept[session_id] = [each["title"] for each in listed.json()]
             beside.cancel_scope.cancel()
-        await last.http.aclose()
         yield crowd
 
 
@@ -120,15 +123,18 @@ async def test_who_waits_is_told_their_place_in_the_queue(crowd: Crowd) -> None:
     assert " waiting for a start." in crowd.page
 
 
-async def _come_in(both: Services, model: Model, crowd: Crowd) -> Person:
-    """Let them all in, each with an agent and sessions; returns the last, on their last session."""
-    for name in _PEOPLE:
-        person = await both.deployment().person(name)
-        await person.agent(model.wish)
-        for _ in range(_SESSIONS_EACH):
-            session = await person.session()
-            crowd.sessions[session["id"]] = (name, session["access_token"])
-    return person
+@asynccontextmanager
+async def _come_in(both: Services, model: Model, crowd: Crowd) -> AsyncIterator[Person]:
+    """Let them all in, each with an agent and sessions; yields the last, on their last session."""
+    async with AsyncExitStack() as leaving:
+        for name in _PEOPLE:
+            person = await both.deployment().person(name)
+            leaving.push_async_callback(person.http.aclose)
+            await person.agent(model.wish)
+            for _ in range(_SESSIONS_EACH):
+                session = await person.session()
+                crowd.sessions[session["id"]] = (name, session["access_token"])
+        yield person
 
 
 def _program(both: Services) -> httpx.AsyncClient:  # noqa: TID251 - two hundred connections at once
@@ -162,8 +168,7 @@ async def _look_into_the_queue(last: Person, crowd: Crowd) -> None:
 
 async def _listen(both: Services, crowd: Crowd, listening: anyio.Event) -> None:
     """Note every view that the orchestrator tells of."""
-    secret = await anyio.Path(both.environ["STATE"], "keys", "service.secret").read_text()
-    headers = {"Authorization": f"Bearer {secret.strip()}"}
+    headers = {"Authorization": f"Bearer {_service_secret(both)}"}
     url = f"{both.environ['ORCHESTRATOR_URL']}/agent-controller/events"
     async with (
         httpx.AsyncClient(timeout=600) as client,  # noqa: TID251 - the events' reader
@@ -174,6 +179,10 @@ async def _listen(both: Services, crowd: Crowd, listening: anyio.Event) -> None:
             view = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
             if "session_id" in view:
                 crowd.told.append(view)
+
+
+def _service_secret(both: Services) -> str:
+    return Path(both.environ["STATE"], "keys", "service.secret").read_text("ascii").strip()
 
 
 def _starting_at_a_time(crowd: Crowd) -> Iterator[int]:
