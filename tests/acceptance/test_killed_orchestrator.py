@@ -26,6 +26,7 @@ from tests.support.waiting import until
 # A walk takes up to a minute on a quiet machine of two cores, and starts are what it is made of.
 _WALK_S = 600
 _DIES_WITHIN_S = 30
+_BOOTS_WITHIN_S = 90
 
 Act = Callable[[Mortal, str], Awaitable[object]]
 
@@ -42,7 +43,7 @@ async def _unknown(one: Mortal, session_id: str) -> None:
 
 async def _unknown_beside_a_spare(one: Mortal, session_id: str) -> None:
     await _unknown(one, session_id)
-    await until(one.has_spare, "a spare to claim")
+    await until(one.has_spare, "a spare to claim", _BOOTS_WITHIN_S)
 
 
 async def _kept_awake(one: Mortal, session_id: str) -> None:
@@ -174,7 +175,7 @@ async def _fill_the_pool(one: Mortal, _: str) -> None:
     async def is_over() -> bool:
         return one.is_dead() or (await one.answers() and await one.has_spare())
 
-    await until(is_over, "a spare, or a death")
+    await until(is_over, "a spare, or a death", _BOOTS_WITHIN_S)
 
 
 async def _dies(one: Mortal, act: Act, session_id: str) -> bool:

@@ -33,6 +33,7 @@ _EXCUSES = frozenset(
 )
 _ANSWERED_WITHIN_S = 110
 _RESTS_S = 4.0
+_LONGEST_WAIT_S = 5.0
 _PROMPTS = ("hello", "run: echo found", "stream for 2 seconds")
 
 
@@ -137,6 +138,7 @@ class Soak:
         self.told[code] += 1
         if code == "crash_loop":  # nothing but a person starts it again
             await person.desk.http.post(f"/api/sessions/{person.desk.session_id}/start")
+        await anyio.sleep(min(_LONGEST_WAIT_S, float(answer.headers.get("Retry-After", "0"))))
         return None
 
     async def _kill(self) -> None:
