@@ -19,6 +19,8 @@ from tests.support.scripted_model import Model, scripted_model
 
 FREEZE_AFTER_S = 3
 ASK_WAIT_S = 8
+# Where much else runs, a start may take a minute.
+PATIENT = {"START_TIMEOUT_S": "240"}
 # Nine seconds' worth of output, and then a program that runs on without a word.
 _PRINTS = "for i in 1 2 3 4 5 6 7 8 9; do date +printed-%s; sleep 1; done; exec sleep 600"
 
@@ -48,7 +50,7 @@ async def model() -> AsyncIterator[Model]:
 async def restless(
     model: Model, opencode_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Deployment]:
-    settings = {"FREEZE_AFTER_S": str(FREEZE_AFTER_S), "ASK_WAIT_S": str(ASK_WAIT_S)}
+    settings = {"FREEZE_AFTER_S": str(FREEZE_AFTER_S), "ASK_WAIT_S": str(ASK_WAIT_S), **PATIENT}
     state = tmp_path_factory.mktemp("restless") / "state"
     async with deployed(state, "docker", POOL_SIZE="0", **settings) as running:
         yield running

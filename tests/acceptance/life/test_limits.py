@@ -7,6 +7,7 @@ from signal import SIGTERM
 import httpx
 import pytest
 
+from tests.acceptance.life.conftest import PATIENT
 from tests.support.desk import OWN, Desk, route, seated
 from tests.support.engine import docker_host
 from tests.support.life import engine_status, shown, until_it_is
@@ -17,7 +18,7 @@ from tests.support.services import Services, services
 pytestmark = [pytest.mark.docker, pytest.mark.opencode, pytest.mark.timeout(300)]
 
 _MIB = 1 << 20
-_LIMITS = {"MAX_CONTAINERS": "2", "MAX_CONTAINERS_PER_USER": "1"}
+_LIMITS = {"MAX_CONTAINERS": "2", "MAX_CONTAINERS_PER_USER": "1", **PATIENT}
 
 
 @pytest.fixture(scope="module")

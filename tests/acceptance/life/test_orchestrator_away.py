@@ -12,6 +12,7 @@ from signal import SIGKILL
 import httpx
 import pytest
 
+from tests.acceptance.life.conftest import PATIENT
 from tests.support.desk import OWN, Desk, route, seated
 from tests.support.engine import docker_host
 from tests.support.life import Witness, engine_status, until_it_is, witnessed
@@ -38,7 +39,7 @@ async def apart(
     model: Model, opencode_binary: Path, tmp_path: Path
 ) -> AsyncIterator[tuple[Services, People]]:
     docker_host()
-    async with services(tmp_path / "state", POOL_SIZE="0", FREEZE_AFTER_S="3") as both:
+    async with services(tmp_path / "state", POOL_SIZE="0", FREEZE_AFTER_S="3", **PATIENT) as both:
         alice, bob, carol = [
             await seated(both.deployment(), model, name) for name in ("alice", "bob", "carol")
         ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.life.conftest import PATIENT
 from tests.support.desk import Desk, seated
 from tests.support.engine import docker_host
 from tests.support.life import engine_status, shown, until_busy, until_it_is, witnessed
@@ -27,7 +28,7 @@ async def steep(
     """A ladder that leads from ready to removed in twelve seconds."""
     docker_host()
     state = tmp_path_factory.mktemp("steep") / "state"
-    ladder = {"FREEZE_AFTER_S": "3", "STOP_AFTER_S": "6", "REMOVE_AFTER_S": "3"}
+    ladder = {"FREEZE_AFTER_S": "3", "STOP_AFTER_S": "6", "REMOVE_AFTER_S": "3", **PATIENT}
     async with services(state, POOL_SIZE="0", DRAIN_S=str(_DRAIN_S), **ladder) as both:
         yield both
 
