@@ -149,13 +149,14 @@ async def mortal(state: Path, model: Model, **settings: str) -> AsyncIterator[Mo
         "ENGINE": "docker",
         "POOL_SIZE": "0",
         "FREEZE_AFTER_S": "0",
+        "START_TIMEOUT_S": "180",
         "DEATH_NOTE": str(state.with_name(f"{state.name}.death")),
         **settings,
     }
     client = httpx.AsyncClient(  # noqa: TID251 - the gateway's part
         base_url=f"http://127.0.0.1:{port}",
         headers={"Authorization": f"Bearer {_SECRET}"},
-        timeout=90,
+        timeout=200,
     )
     try:
         async with client, AsyncExitStack() as stack:
