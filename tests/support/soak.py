@@ -68,7 +68,7 @@ class Soak:
     async def find_everything(self) -> None:
         """Nobody kills any more: every session answers, with all that was ever in it."""
         for person in self.people:
-            await until(partial(self._prompted, person), "an answer", within_s=90)
+            await until(partial(self._prompted, person), "an answer", within_s=240)
             for conversation_id in person.kept:
                 found = await person.desk.own("GET", f"/session/{conversation_id}")
                 assert found["id"] == conversation_id
