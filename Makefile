@@ -32,7 +32,7 @@ check: setup ## format, lint and types
 	@$(BIN)/python scripts/wire_behaviours.py --check
 
 bench: setup .venv/bench-programs ## the benchmarks; writes benchmarks/results.json
-	@exec $(BIN)/python -m benchmarks $(ARGS)
+	@scripts/with-engine $(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## choose new versions within the limits of pyproject.toml and package.json
 	@scripts/lock
