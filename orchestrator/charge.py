@@ -5,6 +5,7 @@ Who may call them, and when, is the owner's business: nothing here takes a lock 
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from orchestrator.store import Store
 from orchestrator.terms import Rules
 
 logger = logging.getLogger(__name__)
+_AWAKE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Charge:
         self.tools.metrics.happened("woken")
         if self.attendant.activity is None:
             self._attend(live, look_back=not self.record.orderly)
-        self.attendant.touched("a request")
+        self._woken = anyio.current_time()
         await self._note(lifecycle.thawed(self.record, live, self.tools.now()))
 
     async def recognised(self, live: Observation) -> None:
@@ -194,9 +196,8 @@ class Charge:
                 rest_s = now - self._since
         awake_s = max(0.0, self._awake_until - now)
         policy = self.tools.rules.policy
-        if now < self._freeze_again:  # meanwhile it rests awake, and is stopped as late as ever
-            later_s = policy.stop_after_s and policy.freeze_after_s + policy.stop_after_s
-            policy = replace(policy, freeze_after_s=0, stop_after_s=later_s)
+        if now < self._freeze_again:
+            policy = policy.without_frost()
         return next_step(record.state, rest_s, policy, awake_s=awake_s)
 
     def rest_awake(self, why: str) -> None:

@@ -4,7 +4,7 @@ Pure. It is told how long a container has been idle, frozen or stopped, in secon
 nobody sets, and knows neither what idleness is nor how a step is carried out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.containers import State
@@ -27,6 +27,11 @@ class Policy:
     stop_after_s: float = 7200
     remove_after_s: float = 0
     ask_wait_s: float = 14400
+
+    def without_frost(self) -> "Policy":
+        """The same for what can't be frozen: it rests awake, and is stopped as late as ever."""
+        stop_after_s = self.stop_after_s and self.freeze_after_s + self.stop_after_s
+        return replace(self, freeze_after_s=0, stop_after_s=stop_after_s)
 
 
 @dataclass(frozen=True, slots=True)
