@@ -55,7 +55,7 @@ async def crowd(
     """What became of it all, once everybody was answered."""
     docker_host()
     state, crowd = tmp_path_factory.mktemp("crowd") / "state", Crowd()
-    settings = {"START_CONCURRENCY": str(_AT_ONCE), "START_TIMEOUT_S": "600"}
+    settings = {"START_CONCURRENCY": str(_AT_ONCE), "START_TIMEOUT_S": "600", "FREEZE_AFTER_S": "0"}
     async with services(state, POOL_SIZE="0", **settings) as both:
         async with (
             _come_in(both, model, crowd) as last,
@@ -95,9 +95,6 @@ async def test_all_are_answered_by_their_own_session(crowd: Crowd) -> None:
 async def test_one_container_is_made_for_each_and_never_more_than_two_at_a_time(
     crowd: Crowd,
 ) -> None:
-    last_told = {told["session_id"]: (told["state"], told["generation"]) for told in crowd.told}
-
-    assert last_told == dict.fromkeys(crowd.sessions, ("ready", 1))
     assert sorted(crowd.containers) == sorted(f"agent_{each}" for each in crowd.sessions)
     assert max(_starting_at_a_time(crowd)) == _AT_ONCE
 
