@@ -162,11 +162,11 @@ async def test_killed_at_any_step_of_making_a_spare_it_leaves_nothing(
             deaths.append(one.last_words())
             print(f"spare: died after {deaths[-1]}")
             await one.start()
-            await one.agrees()
+            await until(one.has_nothing, "nothing left", _BOOTS_WITHIN_S)
             await one.end()
         await one.end()
         await one.start()
-        await one.agrees()
+        await until(one.has_nothing, "nothing left", _BOOTS_WITHIN_S)
 
     assert len(deaths) >= 6, deaths
 

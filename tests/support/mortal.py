@@ -17,7 +17,7 @@ import anyio.to_thread
 import httpx
 from anyio.abc import Process
 
-from tests.support.agreement import disagreements
+from tests.support.agreement import disagreements, picture
 from tests.support.deployment import CLEAN_ENVIRONMENT, clear_away, running
 from tests.support.mortal_orchestrator import ARM, SET_CLOCK
 from tests.support.scripted_model import KEY, Model
@@ -87,6 +87,11 @@ class Mortal:
             await until(holds, "agreement", _SETTLES_WITHIN_S)
         except AssertionError as error:
             raise AssertionError(" ".join(left)) from error
+
+    async def has_nothing(self) -> bool:
+        """Whether no record, container or volume is there: what agrees may still be there."""
+        seen = await picture(self.state)
+        return not (seen.records or seen.spares or seen.containers or seen.volumes)
 
     async def ensure(self, session_id: str) -> dict[str, Any]:
         answer = await self.asked(session_id)
