@@ -15,7 +15,7 @@ _PUBLIC = frozenset(
 HEALTH = frozenset((b"/global/health", b"/api/health"))
 EVENTS = frozenset((b"/event", b"/global/event", b"/api/event"))
 # What stays open or comes again and again without anybody's doing anything.
-_QUIET = HEALTH | EVENTS | {b"/tui/control/next"}
+QUIET = HEALTH | EVENTS | {b"/tui/control/next"}
 _CONVERSATION_EVENTS = re.compile(rb"/api/session/[^/]+/event")
 # The clients send `auth_token` only where they cannot set a header.
 _PTY = re.compile(rb"(?:/api)?/pty/([^/]{1,128})/(connect|connect-token)")
@@ -54,7 +54,11 @@ def is_public(method: bytes, path: bytes) -> bool:
 def is_quiet(path: bytes) -> bool:
     """Whether a request for this path may be in flight without its container being at work."""
     path = _as_routed(path)
-    return path in _QUIET or _CONVERSATION_EVENTS.fullmatch(path) is not None
+    return path in QUIET or _CONVERSATION_EVENTS.fullmatch(path) is not None
+
+
+def is_health(path: bytes) -> bool:
+    return _as_routed(path) in HEALTH
 
 
 def terminal(path: bytes) -> tuple[str, str] | None:

@@ -48,7 +48,7 @@ class Relays:
         again: bool = False,
     ) -> Relay:
         assert caller.session_id is not None
-        if head.path not in opencode.HEALTH:
+        if head.path not in opencode.QUIET:
             upstream.use.asked = True
         if head.method == b"POST":
             self._noticing.ticket_asked(head.path, caller.session_id)

@@ -216,11 +216,13 @@ def _resting(ask: Ask, place: Place) -> Route | None:
         return SayHealthy(place.version)
     if frozen:
         return Hold()  # it is woken in 30 ms, which a page load waits for as well
-    return Await() if ask.method == b"GET" and opencode.is_quiet(ask.path) else None
+    # A page of another origin asks by OPTIONS first whether it may listen.
+    listens = ask.method in (b"GET", b"HEAD", b"OPTIONS") and opencode.is_quiet(ask.path)
+    return Await() if listens else None
 
 
 def _is_health_poll(ask: Ask) -> bool:
-    return ask.method == b"GET" and ask.path in opencode.HEALTH
+    return ask.method in (b"GET", b"HEAD") and opencode.is_health(ask.path)
 
 
 def _reason(place: Place) -> str:

@@ -149,7 +149,7 @@ async def _body(request: Request) -> Any:
             raise OrchestratorError("body_too_large", f"At most {_LARGEST_BODY} bytes are read.")
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OrchestratorError("invalid_request", "The body is not valid JSON.") from error
 
 

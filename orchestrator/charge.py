@@ -5,7 +5,6 @@ Who may call them, and when, is the owner's business: nothing here takes a lock 
 """
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

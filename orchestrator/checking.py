@@ -17,7 +17,7 @@ from orchestrator.server import NotReady, Server
 _TIMEOUT_S = 5.0
 _WORD_S = 0.5
 # A core that builds or tests may keep a healthy server from answering for a while.
-_PATIENCE_AT_WORK = 6
+_PATIENCE_AT_WORK = 12
 _PATIENCE = 2
 _SERVES = "OpenCode answers."
 

@@ -3,12 +3,15 @@
 An address and a password are enough. No container, state or engine is known here.
 """
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote
 
+import anyio
 import httpx
 
 from orchestrator.containers import Address
@@ -19,6 +22,8 @@ _DISPOSE_TIMEOUT_S = 3.0
 _CONNECT_TIMEOUT_S = 5.0
 # A frozen server answers when it is woken: to wait for that is the caller's business.
 _NO_HURRY = httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S)
+# What runs in a container may answer in OpenCode's place, without end.
+_LONGEST_ANSWER = 8 << 20
 
 
 class NotReady(Exception):
@@ -28,6 +33,15 @@ class NotReady(Exception):
         super().__init__(why)
         self.why = why
         self.final = final
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status_code: int
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +110,7 @@ class Server:
             raise NotReady(f"OpenCode answers {answer.status_code} to GET {path}.")
         try:
             return answer.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise NotReady(f"OpenCode answers GET {path} with something else than JSON.") from error
 
     @asynccontextmanager
@@ -118,12 +132,19 @@ class Server:
         path: str,
         timeout_s: float | None,
         query: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        timeout = _NO_HURRY if timeout_s is None else httpx.Timeout(timeout_s)
-        with _told_as_not_ready():
-            return await self.client.request(
-                method, self._url(path), auth=self._auth, timeout=timeout, params=query
-            )
+    ) -> Answer:
+        """The whole answer, within the time; httpx's own time begins anew with each piece."""
+        url, auth = self._url(path), self._auth
+        with _told_as_not_ready(), anyio.fail_after(timeout_s):
+            async with self.client.stream(
+                method, url, auth=auth, timeout=_NO_HURRY, params=query
+            ) as answer:
+                body = bytearray()
+                async for piece in answer.aiter_bytes():
+                    body += piece
+                    if len(body) > _LONGEST_ANSWER:
+                        raise NotReady(f"What it answers to {method} {path} has no end.")
+                return Answer(answer.status_code, bytes(body))
 
     def _url(self, path: str) -> str:
         return f"http://{self.address.host}:{self.address.port}{path}"
@@ -142,7 +163,7 @@ def inside(directory: str) -> dict[str, str]:
 def _told_as_not_ready() -> Iterator[None]:
     try:
         yield
-    except httpx.TimeoutException as error:
+    except (httpx.TimeoutException, TimeoutError) as error:
         raise NotReady("It does not answer in time.") from error
     except httpx.HTTPError as error:
         raise NotReady("Nothing answers on its port.") from error
@@ -150,20 +171,25 @@ def _told_as_not_ready() -> Iterator[None]:
 
 def client() -> Client:
     """For questions to containers: no connection is kept, because addresses are used again."""
-    return Client(limits=httpx.Limits(max_keepalive_connections=0), trust_env=False)
+    return _client(httpx.Limits(max_keepalive_connections=0))
 
 
 def stream_client() -> Client:
     """For event streams, of which hundreds stay open: a pool looks through all its connections at
     each request, so that probes are better off in another one. No number of them is too many."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    return Client(limits=limits, trust_env=False)
+    return _client(httpx.Limits(max_connections=None, max_keepalive_connections=0))
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
+def _client(limits: httpx.Limits) -> Client:
+    # A cookie that one container sets would be sent to the next one at its address.
+    none = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return Client(limits=limits, trust_env=False, cookies=none)
+
+
+def _json(answer: Answer) -> dict[str, Any]:
     try:
         value = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -111,6 +111,24 @@ def test_who_merely_listens_does_not_start_what_was_stopped_on_purpose(kind: str
     assert decide(ASKS[kind], SOMEBODY, at_rest) == ENDS[kind]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        (b"HEAD", b"/global/health", SayHealthy("1.18.33")),
+        (b"GET", b"/api/health/", SayHealthy("1.18.33")),
+        (b"HEAD", b"/event", Await()),
+        (b"OPTIONS", b"/global/event", Await()),
+        (b"OPTIONS", b"/global/health", Await()),
+        (b"POST", b"/event", HELD),
+        (b"OPTIONS", b"/session", HELD),
+    ],
+)
+def test_other_ways_to_listen_are_listening(method: bytes, path: bytes, expected: Route) -> None:
+    at_rest = Place(State.STOPPED, version="1.18.33", at_rest=True)
+
+    assert decide(Ask(method, path), SOMEBODY, at_rest) == expected
+
+
 @pytest.mark.parametrize("kind", ASKS)
 def test_container_that_ran_and_fell_silent_is_started_again(kind: str) -> None:
     silent = Place(State.FAILED, retry_after_s=0.0)

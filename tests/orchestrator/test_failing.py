@@ -196,7 +196,7 @@ async def test_one_that_works_is_given_more_time_to_answer(
         before = engine.calls["usage"]
         await supervisor._owners[SESSION].probe()
 
-    assert engine.calls["usage"] - before == 6
+    assert engine.calls["usage"] - before == 12
 
 
 async def test_a_miss_that_comes_after_a_new_start_is_about_the_old_one_and_ignored(

@@ -451,3 +451,28 @@ async def test_an_engine_that_sleeps_is_asked_again_to_freeze(
         await take_steps(supervisor)
 
         assert supervisor.record(SESSION).state is State.FROZEN
+
+
+async def test_a_wake_alone_is_no_use(run: Run, engine: FakeEngine, stopwatch: Stopwatch) -> None:
+    async with run(LADDER) as supervisor:
+        await frozen(supervisor, engine, stopwatch)
+        await supervisor.ensure(order(), force=False)
+        await take_steps(supervisor)
+        assert supervisor.record(SESSION).state is State.READY
+
+        stopwatch.pass_by(6)
+        await take_steps(supervisor)
+        assert supervisor.record(SESSION).state is State.FROZEN
+
+
+async def test_what_is_used_after_a_wake_rests_anew(
+    run: Run, engine: FakeEngine, stopwatch: Stopwatch
+) -> None:
+    async with run(LADDER) as supervisor:
+        await frozen(supervisor, engine, stopwatch)
+        await supervisor.ensure(order(), force=False)
+        supervisor.touched([SESSION])
+        stopwatch.pass_by(200)
+        await take_steps(supervisor)
+
+        assert supervisor.record(SESSION).state is State.READY

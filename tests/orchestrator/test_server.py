@@ -1,12 +1,15 @@
 """What is asked of an OpenCode server, and why it is not ready."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from orchestrator.containers import Address
 from orchestrator.server import NotReady, Server, client
 from tests.orchestrator.fake_opencode import FakeOpenCode, Manner
+from tests.support.wire import Recorded, upstream
 
 
 @pytest.fixture
@@ -87,3 +90,62 @@ async def test_what_is_no_event_stream_is_not_followed(server: FakeOpenCode, pas
         with pytest.raises(NotReady, match="no event stream"):
             async with following.streamed("/global/event"):
                 pass
+
+
+Answering = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def hostile(answer: Answering) -> AsyncIterator[tuple[Address, list[bytes]]]:
+    """What may stand on a container's port in OpenCode's place; and the heads it was sent."""
+    heads: list[bytes] = []
+
+    async def serve(reader: Recorded, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.head())
+        with suppress(ConnectionError):
+            await answer(writer)
+
+    async with upstream(serve) as (raw, _):
+        yield Address("127.0.0.1", raw.port), heads
+
+
+async def _cookie(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=mine\r\nContent-Length: 16\r\n\r\n")
+    writer.write(b'{"healthy":true}')
+    await writer.drain()
+
+
+async def _endless(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while True:
+        writer.write(b" " * 65536)
+        await writer.drain()
+
+
+async def _dripping(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    for _ in range(1000):
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+async def test_what_one_container_sets_as_a_cookie_the_next_at_its_address_never_sees() -> None:
+    async with hostile(_cookie) as (address, heads), client() as asking:
+        await Server(asking, address, "one").check_health(5)
+        await Server(asking, address, "another").check_health(5)
+
+    assert len(heads) == 2
+    assert b"cookie" not in heads[1].lower()
+
+
+async def test_an_answer_without_end_is_given_up() -> None:
+    async with hostile(_endless) as (address, _), client() as asking:
+        with pytest.raises(NotReady, match="has no end"):
+            await Server(asking, address, "right").check_health(30)
+
+
+async def test_an_answer_that_drips_is_given_up_in_time() -> None:
+    async with hostile(_dripping) as (address, _), client() as asking:
+        with pytest.raises(NotReady, match="in time"):
+            await Server(asking, address, "right").check_health(0.1)
