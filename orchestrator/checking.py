@@ -16,6 +16,7 @@ from orchestrator.server import NotReady, Server
 
 _TIMEOUT_S = 5.0
 _WORD_S = 0.5
+_LATE_S = 1.0
 # A core that builds or tests may keep a healthy server from answering for a while.
 _PATIENCE_AT_WORK = 12
 _PATIENCE = 2
@@ -26,12 +27,15 @@ async def check(charge: Charge, lock: anyio.Lock, *, doubted: bool = False) -> N
     """Ask a ready container; if it does not answer, it is ready no longer. One that somebody
     `doubted`, because it had not answered him, is not asked twice."""
     asked, server = charge.record, server_of(charge)
-    if not charge.is_in(State.READY) or server is None:
+    if not charge.is_in(State.READY):
         return
-    reason = await _unhealthy(charge, server, doubted=doubted)
+    if server is None:
+        reason: NotReady | None = NotReady("It has no address in its network any more.")
+    else:
+        reason = await _unhealthy(charge, server, doubted=doubted)
     if reason is not None:
         await _engine_has_spoken(charge)
-    why = None if reason is not None else await _unable(server)
+    why = None if reason is not None or server is None else await _unable(server)
     async with lock:
         if not charge.is_in(State.READY) or charge.record.generation != asked.generation:
             return  # the answer is about an earlier life of this container
@@ -62,10 +66,12 @@ async def _unhealthy(charge: Charge, server: Server, *, doubted: bool) -> NotRea
     """Why it can't be had, after as many questions in a row as its work excuses."""
     missed = 0
     while True:
+        asked_at = anyio.current_time()
         try:
             charge.attendant.version = await server.check_health(_TIMEOUT_S)
         except NotReady as reason:
-            missed += 1
+            # Who gets no turn on this machine himself can't tell who is silent on it.
+            missed += anyio.current_time() - asked_at < _TIMEOUT_S + _LATE_S
             if missed >= await _patience(charge, doubted=doubted):
                 return reason
             if not charge.is_in(State.READY):

@@ -85,14 +85,23 @@ class Owner:
             self._removed = True
 
     async def keep(self, for_s: float) -> Record:
-        """Keep it awake for so long from now on, however idle it is."""
+        """Keep it awake for so long from now on, however idle it is; while it starts or ends, from
+        when it has: nobody waits for that here."""
+        if self.charge.is_in(State.REMOVING):
+            raise removing()
+        if self._lock.locked():
+            self._tools.spawn(lambda: self._keep(for_s))
+        else:
+            await self._keep(for_s)
+        return self.record
+
+    async def _keep(self, for_s: float) -> None:
         async with self._lock:
             if self.charge.is_in(State.REMOVING):
                 raise removing()
             await self.charge.keep(for_s)
             if for_s and self.charge.is_in(State.FROZEN):
                 await rising.wake(self.charge)
-        return self.record
 
     def touched(self, what: str) -> None:
         """Somebody uses it. If it was frozen in the same moment, that was a mistake."""

@@ -1,5 +1,6 @@
 """Containers that end, hang or can't work: noticed, told in words, and started again with care."""
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -370,3 +371,18 @@ async def test_an_engine_that_sleeps_is_told_once_until_it_answers_again(
         "engine fake: It sleeps.",
         "engine fake answers again",
     ]
+
+
+async def test_a_container_that_lost_its_network_is_not_called_ready(
+    run: Run, engine: FakeEngine
+) -> None:
+    async with run() as supervisor:
+        await supervisor.ensure(order(), force=False)
+        charge = supervisor._owners[SESSION].charge
+        live = charge.record.live
+        assert live is not None
+        charge._ledger.record = replace(charge.record, live=replace(live, address=None))
+        await supervisor._owners[SESSION].probe()
+
+        assert supervisor.record(SESSION).state is State.FAILED
+        assert "no address in its network" in supervisor.record(SESSION).why

@@ -1,6 +1,7 @@
 """Freezing, waking, stopping and clearing away what nobody uses; a test lets the time pass."""
 
 from dataclasses import replace
+from functools import partial
 
 import anyio
 import pytest
@@ -476,3 +477,17 @@ async def test_what_is_used_after_a_wake_rests_anew(
         await take_steps(supervisor)
 
         assert supervisor.record(SESSION).state is State.READY
+
+
+async def test_who_keeps_it_awake_while_it_starts_does_not_wait_for_the_start(
+    run: Run, engine: FakeEngine
+) -> None:
+    release = engine.hold("create")
+    async with run(LADDER) as supervisor, anyio.create_task_group() as group:
+        group.start_soon(partial(supervisor.ensure, order(), force=False))
+        await engine.reached("create")
+        await supervisor.keep(SESSION, 3600)
+        assert supervisor.record(SESSION).state is State.STARTING
+
+        release.set()
+        await until_told(supervisor, lambda: supervisor.view(SESSION)["awake_until"] is not None)
