@@ -23,6 +23,7 @@ from orchestrator.plan import Action, plan
 from orchestrator.readiness import Progress
 
 _ASK_AGAIN_S = 5.0
+_SOON_S = 1.0
 _HANDED_OVER = "This orchestrator ends; the next one goes on with the start. Try again in a moment."
 _FILES_GONE = "Its files were removed by somebody else. It starts empty when it is needed."
 _STOPPED_WHILE_STARTING = "It was stopped while it was starting."
@@ -89,10 +90,10 @@ class Owner:
         when it has: nobody waits for that here."""
         if self.charge.is_in(State.REMOVING):
             raise removing()
-        if self._lock.locked():
-            self._tools.spawn(lambda: self._keep(for_s))
-        else:
+        with anyio.move_on_after(_SOON_S) as soon:
             await self._keep(for_s)
+        if soon.cancelled_caught:
+            self._tools.spawn(lambda: self._keep(for_s))
         return self.record
 
     async def _keep(self, for_s: float) -> None:
