@@ -22,10 +22,10 @@ from orchestrator.ladder import Step, next_step
 from orchestrator.ledger import Ledger
 from orchestrator.metrics import Metrics
 from orchestrator.pool import Pool
-from orchestrator.queue import Queue
 from orchestrator.starting import Starter, StartFailed
 from orchestrator.store import Store
 from orchestrator.terms import Rules
+from orchestrator.turns import Queue
 
 logger = logging.getLogger(__name__)
 _AWAKE_S = 5.0

@@ -25,11 +25,11 @@ from orchestrator.gate import Gate
 from orchestrator.metrics import Metrics
 from orchestrator.owner import Owner
 from orchestrator.pool import Pool
-from orchestrator.queue import Queue
 from orchestrator.rounds import USUAL, Rhythm, Rounds
 from orchestrator.starting import Starter
 from orchestrator.store import Store
 from orchestrator.terms import Rules, Terms
+from orchestrator.turns import Queue
 from orchestrator.views import view
 
 logger = logging.getLogger(__name__)

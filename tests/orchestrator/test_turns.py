@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.queue import Queue, Turns
+from orchestrator.turns import Queue, Turns
 
 USERS = ["ann", "bob", "cleo", "dan"]
 
