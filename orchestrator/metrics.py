@@ -20,7 +20,7 @@ class Metrics:
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def happened(self, event: str, why: str = "") -> None:
-        """Count an event: `frozen`, `woken`, `stopped`, `crashed`, `start_failed` …"""
+        """Count an event: `frozen`, `woken`, `stopped`, `ended`, `silent`, `start_failed` …"""
         self._events[event, why] += 1
 
     def started(self, kind: str, timings: Timings) -> None:
