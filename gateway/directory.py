@@ -51,6 +51,7 @@ class Directory:
         self._starts: dict[str, asyncio.Future[Place]] = {}
         self._awaited: dict[str, asyncio.Future[None]] = {}
         self._retried: set[str] = set()
+        self._warned: dict[str, str] = {}
         self.connected = False
 
     def place(self, session_id: str) -> Place:
@@ -199,9 +200,7 @@ class Directory:
 
     def _note_failure(self, session_id: str, error: GatewayError) -> None:
         """Know of a failed start at once; what the orchestrator tells of it may come later."""
-        logger.warning(
-            "start failed session=%s code=%s reason=%r", session_id, error.code, error.message
-        )
+        self._warn(session_id, f"code={error.code} reason={error.message!r}")
         known = self.place(session_id)
         wait = error.data.get("retry_after_s")
         told = known.state is State.FAILED and wait is not None
@@ -209,6 +208,12 @@ class Directory:
             return
         now = asyncio.get_running_loop().time()
         self._put(session_id, not_started(error, known, now=now))
+
+    def _warn(self, session_id: str, failure: str) -> None:
+        """Log a failure once: a frozen session's wake is tried each second until it succeeds."""
+        if self._warned.get(session_id) != failure:
+            self._warned[session_id] = failure
+            logger.warning("start failed session=%s %s", session_id, failure)
 
     async def _verify_quietly(self, session_id: str) -> None:
         try:
@@ -243,6 +248,7 @@ class Directory:
         place = place_of(view, known, now=now, retried=retried)
         if place.upstream is not None:
             self._retried.discard(session_id)
+            self._warned.pop(session_id, None)
         self._put(session_id, place)
         if place != known:
             self._tell(session_id, place)
@@ -266,6 +272,7 @@ class Directory:
 
     def _forget(self, session_id: str) -> None:
         self._retried.discard(session_id)
+        self._warned.pop(session_id, None)
         self._places.pop(session_id, None)
         upstream = self._living.pop(session_id, None)
         if upstream is not None:

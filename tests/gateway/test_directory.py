@@ -344,6 +344,22 @@ async def test_start_that_was_never_begun_leaves_the_place_as_it_was(code: str) 
     assert fixture.directory.place("s1").state is State.NEW
 
 
+async def test_failure_that_repeats_is_warned_of_again_only_when_it_changes_or_after_it_worked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    away, asleep = (GatewayError("orchestrator_unavailable", why) for why in ("Away.", "Asleep."))
+    async with following() as fixture:
+        for tried in (away, away, asleep, view(), away, away):
+            await fixture.hear("session", view("frozen"))
+            fixture.orchestrator.answers.put_nowait(tried)
+            with suppress(GatewayError):
+                await fixture.directory.ensure("s1")
+            await fixture.hear("session", view("frozen", why=f"After {tried}."))
+
+    warned = [record.getMessage().rpartition("=")[2] for record in caplog.records]
+    assert warned == ["'Away.'", "'Asleep.'", "'Away.'"]
+
+
 @pytest.mark.parametrize(("force", "retried"), [(False, True), (True, False)])
 async def test_start_that_nobody_asked_for_again_is_known_as_a_retry(
     force: bool, retried: bool
