@@ -8,6 +8,7 @@ asked is left out: its end is told by an event.
 import json
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import urlencode
 
 import anyio
@@ -17,7 +18,7 @@ from orchestrator.opencode import USERNAME
 from orchestrator.server import Server, inside
 from orchestrator.work import Terminal
 
-_EACH_WITHIN_S = 2.0
+_WITHIN_S = 2.0
 _LONGEST_HEAD = 16_384
 _LONGEST_FRAME = 1 << 20
 # The example of RFC 6455: nobody between us needs to be convinced that the answer is fresh.
@@ -28,18 +29,31 @@ _BINARY = 0x2
 _MARK = b"\x00"
 # An empty close frame, masked with zeros.
 _CLOSE = b"\x88\x80\x00\x00\x00\x00"
-_FAILURES = (OSError, anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.EndOfStream, ValueError)
+_FAILURES = (
+    OSError,
+    anyio.BrokenResourceError,
+    anyio.IncompleteRead,
+    anyio.DelimiterNotFound,
+    anyio.EndOfStream,
+    ValueError,
+)
 
 
 async def look_at_terminals(server: Server, terminals: Mapping[str, Terminal]) -> dict[str, int]:
-    """The cursor of each terminal that tells it in time; `Activity.looked` compares them."""
+    """The cursor of each terminal that tells it in time; `Activity.looked` compares them.
+
+    All at once: a container's owner waits for this, however many silent terminals there are.
+    """
     found: dict[str, int] = {}
-    for key, terminal in terminals.items():
-        with anyio.move_on_after(_EACH_WITHIN_S):
-            try:
-                found[key] = await _cursor(server, key, terminal.directory)
-            except _FAILURES:
-                continue
+
+    async def ask(key: str, directory: str) -> None:
+        with suppress(*_FAILURES):
+            found[key] = await _cursor(server, key, directory)
+
+    with anyio.move_on_after(_WITHIN_S):
+        async with anyio.create_task_group() as group:
+            for key, terminal in terminals.items():
+                group.start_soon(ask, key, terminal.directory)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import anyio
 import pytest
 
 from orchestrator.containers import Address
@@ -9,6 +10,7 @@ from orchestrator.server import Server, client
 from orchestrator.terminals import look_at_terminals
 from orchestrator.work import Terminal
 from tests.orchestrator.fake_opencode import FakeOpenCode, Manner
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -47,8 +49,23 @@ async def test_a_wrong_password_learns_nothing(fake: FakeOpenCode) -> None:
 async def test_a_closed_port_and_a_silent_server_cost_their_time_and_no_more(
     fake: FakeOpenCode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.terminals._EACH_WITHIN_S", 0.05)
+    monkeypatch.setattr("orchestrator.terminals._WITHIN_S", 0.05)
     fake.manner = Manner.MUTE
 
     assert await looked(fake.address, "right", "pty_1") == {}
     assert await looked(Address("127.0.0.1", 1), "right", "pty_1") == {}
+
+
+async def test_no_terminal_waits_for_another_one(
+    fake: FakeOpenCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.terminals._WITHIN_S", 60)
+    fake.manner = Manner.MUTE
+
+    async def all_asked() -> bool:
+        return len(fake.asked) == 3
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(looked, fake.address, "right", "pty_1", "pty_2", "pty_3")
+        await until(all_asked, "all three are asked", within_s=5)
+        group.cancel_scope.cancel()
