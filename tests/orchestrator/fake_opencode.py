@@ -35,7 +35,8 @@ class FakeOpenCode:
     """One server with its own password, as a container has it.
 
     `says` is what it answers at a path, or at "PATH in DIRECTORY"; `cursors` what its terminals
-    have printed. It has no way of knowing a directory that it was not asked about.
+    have printed, `hangs_at` the paths at which it never answers. It has no way of knowing a
+    directory that it was not asked about.
     """
 
     def __init__(self, password: str) -> None:
@@ -44,6 +45,7 @@ class FakeOpenCode:
         self.address = Address("127.0.0.1", 0)
         self.says: dict[str, Any] = dict(NOTHING)
         self.cursors: dict[str, int] = {}
+        self.hangs_at: set[str] = set()
         self._frozen = False
         self._waiting: list[tuple[str, asyncio.Transport]] = []
         self._streams: set[asyncio.Transport] = set()
@@ -102,7 +104,7 @@ class FakeOpenCode:
             self._waiting.append((head, connection))
             return
         self.asked.append(head.partition(" HTTP")[0])
-        if self.manner is Manner.MUTE:
+        if self.manner is Manner.MUTE or urlsplit(head.split(" ")[1]).path in self.hangs_at:
             return
         status, kind, body = self._reply(head)
         target = urlsplit(head.split(" ")[1])

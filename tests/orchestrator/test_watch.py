@@ -11,6 +11,7 @@ from orchestrator.server import Client, Server, stream_client
 from orchestrator.watch import Watch
 from tests.orchestrator.captured import CONVERSATION, PERMISSION
 from tests.orchestrator.fake_opencode import WORKSPACE, FakeOpenCode, Manner
+from tests.support.waiting import until
 
 BOOTED = datetime(2026, 1, 2, tzinfo=UTC)
 BUSY = {CONVERSATION: {"type": "busy"}}
@@ -22,13 +23,19 @@ class Watched:
     def __init__(self, server: FakeOpenCode, client: Client) -> None:
         self.server = server
         asking = Server(client, server.address, "right")
-        self.watch = Watch(asking, BOOTED, anyio.current_time, self._note)
+        self.watch = Watch(asking, BOOTED, anyio.current_time, self._note, frozen=self._is_frozen)
+        self.frozen = False
+        self.asked_if_frozen = 0
         self.changes = 0
         self._changed = anyio.Event()
 
     def _note(self) -> None:
         self.changes += 1
         self._changed.set()
+
+    def _is_frozen(self) -> bool:
+        self.asked_if_frozen += 1
+        return self.frozen
 
     def busy(self) -> list[str]:
         return self.watch.activity.busy(anyio.current_time(), 60)
@@ -45,6 +52,14 @@ class Watched:
     def asked(self) -> list[str]:
         return [asked.removeprefix("GET ") for asked in self.server.asked]
 
+    async def follows(self, times: int) -> None:
+        """Return when it has begun to follow the server for so many times."""
+
+        async def has_followed() -> bool:
+            return self.asked().count("/global/event") >= times
+
+        await until(has_followed, f"it follows for the {times}. time", within_s=5)
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[FakeOpenCode]:
@@ -52,6 +67,13 @@ async def server() -> AsyncIterator[FakeOpenCode]:
     server.address = await server.listen()
     yield server
     await server.close()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be had before what is watched: its patience begins with it."""
+    monkeypatch.setattr("orchestrator.watch._LONGEST_SILENCE_S", 0.1)
+    monkeypatch.setattr("orchestrator.watch._LOOK_EVERY_S", 0.01)
 
 
 @pytest.fixture
@@ -138,6 +160,36 @@ async def test_a_silent_server_is_waited_for(server: FakeOpenCode, watched: Watc
 
     assert watched.watch.sees is False
     assert watched.asked() == ["/global/event"]
+
+
+async def test_what_is_not_answered_in_time_is_asked_anew(
+    server: FakeOpenCode, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.watch._ANSWER_WITHIN_S", 0.05)
+    server.hangs_at = {"/permission"}
+    server.says["/session/status"] = BUSY
+    await watched.follows(2)
+    assert watched.watch.sees is False
+
+    server.hangs_at.clear()
+    await watched.until(["a turn is running"])
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("manner", [Manner.HEALTHY, Manner.MUTE])
+async def test_a_stream_that_fell_silent_is_lost_unless_its_server_is_frozen(
+    server: FakeOpenCode, watched: Watched, manner: Manner
+) -> None:
+    server.manner = manner
+    watched.frozen = True
+
+    async def silent_for_long() -> bool:
+        return watched.asked_if_frozen >= 30
+
+    await until(silent_for_long, "thrice the longest silence is over", within_s=5)
+    assert watched.asked().count("/global/event") == 1
+    watched.frozen = False
+    await watched.follows(2)
 
 
 async def test_letters_that_end_a_line_elsewhere_do_not_end_one_here(watched: Watched) -> None:
