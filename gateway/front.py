@@ -62,6 +62,12 @@ class Front:
     def refuse(self, status: int, sentence: str) -> Answer:
         return refusals.of_wire(status, sentence)
 
+    def revoked(self, head: RequestHead) -> Answer:
+        """Answer as the next request would be: who is known still has lost the session alone."""
+        presented = _presented(head, head.fields.annex)
+        known = identify(presented, self._cookies, self._roster) is not None
+        return refusals.answer("session_removing" if known else "authentication_required")
+
     async def _look_up(self, missing: Named, head: RequestHead, client: Client) -> Decision:
         """Ask the store for what nobody here knows, then decide anew."""
         try:

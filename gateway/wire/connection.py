@@ -256,10 +256,11 @@ class ClientConnection(Turns):
         if self._talk is not None:
             self._talk.revoke()
         elif self._waiting is not None and self._outcome is not None:
+            assert self._head is not None
             self._waiting.cancel("revoked")
             self._waiting = None
             self._outcome.trouble = "revoked"
-            self.truncated(abort=False)
+            self._answer(self._wiring.door.revoked(self._head), last=True)
 
     def expire(self) -> None:
         if self._talk is not None:

@@ -103,11 +103,12 @@ class Turns(ClientSocket):
         if not self._lost:
             self._linger()
 
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answer: Answer, *, last: bool = False) -> None:
         assert self._outcome is not None
         head = self._head
         # A body that nobody reads must not be taken for the next request.
-        keep = head is not None and head.keep_alive and not head.has_body and not self.draining
+        keep = head is not None and head.keep_alive and not head.has_body
+        keep = keep and not self.draining and not last
         first, body = answered(answer, head, keep=keep, date=date_line())
         self._outcome.status = answer.status
         self._outcome.first_byte = monotonic()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.accounts import new_id
+from gateway.news import LoginEnded
 from gateway.roster import Login
 from tests.support.front import Gateway, RawOpenCode, gateway, ok
 from tests.support.waiting import until
@@ -292,8 +293,9 @@ async def test_signing_out_ends_what_still_waits_for_a_start(gw: Gateway) -> Non
         login = gw.parts.cookies.read((gw.cookie.encode(),))
         assert login is not None
 
-        gw.parts.live.close_login(login[0])
+        gw.parts.changes.make(LoginEnded(login[0]))
 
+        assert (await held.head()).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
         await held.rest()
         gw.orchestrator.may_answer.set()
     assert gw.container.heads == []
@@ -364,3 +366,23 @@ async def test_deleting_the_session_that_the_cookie_names_is_answered(gw: Gatewa
 
     assert status == 204
     assert gw.parts.roster.session(gw.session_id) is None
+
+
+@pytest.mark.parametrize(
+    ("by_token", "expected"),
+    [(False, (409, "session_removing")), (True, (401, "authentication_required"))],
+)
+async def test_request_that_waits_for_a_session_that_is_deleted_is_told_so(
+    gw: Gateway, by_token: bool, expected: tuple[int, str]
+) -> None:
+    gw.orchestrator.may_answer.clear()
+    who = f"Authorization: Bearer {gw.token}\r\n" if by_token else None
+    async with asyncio.TaskGroup() as group:
+        waits = group.create_task(gw.ask("/session", who=who))
+        await gw.orchestrator.asked.wait()
+        deleted = await gw.ask(f"/api/sessions/{gw.session_id}", method="DELETE")
+        assert deleted[0] == 204
+        status, _, body = await waits
+    gw.orchestrator.may_answer.set()
+
+    assert (status, json.loads(body)["data"]["code"]) == expected

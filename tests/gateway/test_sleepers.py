@@ -263,6 +263,22 @@ async def test_waking_goes_on_with_the_connections_it_had(asleep: Asleep) -> Non
     assert asleep.place.upstream is before
 
 
+async def test_request_that_waits_for_a_wake_is_told_that_its_session_was_deleted(
+    asleep: Asleep,
+) -> None:
+    await asleep.start()
+    await asleep.freeze()
+    asleep.orchestrator.may_answer.clear()
+    async with asyncio.TaskGroup() as group:
+        waits = group.create_task(asleep.gw.ask("/session"))
+        await until(lambda: asleep.orchestrator.ensures == 2)
+        await asleep.gw.ask(f"/api/sessions/{asleep.gw.session_id}", method="DELETE")
+        status, _, body = await waits
+    asleep.orchestrator.may_answer.set()
+
+    assert (status, json.loads(body)["data"]["code"]) == (409, "session_removing")
+
+
 async def test_request_that_is_in_flight_when_it_is_frozen_wakes_it(asleep: Asleep) -> None:
     await asleep.start()
     asleep.container.may_answer.clear()

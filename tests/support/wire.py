@@ -62,6 +62,9 @@ class ScriptedDoor:
     def refuse(self, status: int, sentence: str) -> Answer:
         return Answer(status, sentence.encode())
 
+    def revoked(self, head: RequestHead) -> Answer:
+        return Answer(409, b"revoked")
+
     def finished(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         self.ended.set()

@@ -352,7 +352,7 @@ async def test_decision_is_cancelled_when_the_client_leaves() -> None:
         assert (await served.ended()).trouble == "client gone"
 
 
-async def test_decision_is_cancelled_when_its_key_is_revoked() -> None:
+async def test_decision_is_cancelled_and_answered_when_its_key_is_revoked() -> None:
     slow = Slow(Answer(200, b""))
     async with relaying(plays(OK)) as served, client(served.port) as (reader, writer):
         served.door.chosen = lambda head: Wait(slow, ("login",))
@@ -360,7 +360,8 @@ async def test_decision_is_cancelled_when_its_key_is_revoked() -> None:
         await within(slow.asked.wait())
         assert served.wiring.live.close("login") == 1
 
-        assert await reader.rest() == b""
+        assert (await reader.head()).startswith(b"HTTP/1.1 409 Conflict\r\n")
+        assert await reader.rest() == b"revoked"
         await within(slow.cancelled.wait())
         assert (await served.ended()).trouble == "revoked"
 
