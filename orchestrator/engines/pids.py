@@ -7,26 +7,25 @@ does. This module knows no container and blocks, so it is called on worker threa
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.containers import Usage
+from orchestrator.engines.kin import kin_of, state_and_birth, used_by
 
 _LOOK_EVERY_S = 0.005
 _STAND_STILL_S = 0.1
 _STOPPED = "T"
-# Where Linux tells what we ask of a process, counted from its state. The ticks are its own and
-# those of the children it has seen end, in its own program and in the system's.
-_SESSION, _TICKS, _PAGES = 3, slice(11, 15), 21
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process for certain: its number and its moment of birth."""
+    """One process for certain: its number and its moment of birth. It began a session of its own.
+
+    What is done to it is done to all its kin: a shell gives each of its jobs a group of its own.
+    """
 
     pid: int
     born: str
@@ -35,56 +34,64 @@ class Process:
         return birth(self.pid) == self.born
 
     def is_frozen(self) -> bool:
-        state, born = _state(self.pid)
+        state, born = state_and_birth(self.pid)
         return born == self.born and state == _STOPPED
 
     def freeze(self, within_s: float) -> bool:
-        """Stop its whole group where it is; False if it does not stand still in time."""
+        """Stop all where they are; False if it does not stand still in time."""
         deadline = time.monotonic() + within_s
         while not self.is_frozen() and self.lives() and time.monotonic() < deadline:
-            self._signal_group(signal.SIGSTOP)
+            self._signal(signal.SIGSTOP)
             if not _wait(self.is_frozen, _STAND_STILL_S):
                 # It waits for a child that was stopped while being made: let that come to be.
-                self._signal_group(signal.SIGCONT)
+                self._signal(signal.SIGCONT)
                 time.sleep(_LOOK_EVERY_S)
         return self.is_frozen()
 
     def thaw(self, within_s: float) -> None:
         if self.lives():
-            self._signal_group(signal.SIGCONT)
+            self._signal(signal.SIGCONT)
             _wait(lambda: not self.is_frozen(), within_s)
 
     def end(self, grace_s: float) -> None:
-        """End its whole group: politely, and after `grace_s` for certain."""
+        """End all: politely, and after `grace_s` for certain."""
         if not self.lives():
             return  # and its number may be somebody else's by now
-        self._signal_group(signal.SIGTERM)
-        self._signal_group(signal.SIGCONT)  # what is frozen would not notice the other
+        kin = [(each.pid, each.born) for each in kin_of(self.pid)]
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT, kin)  # what is frozen would not notice the other
         _wait(lambda: not self.lives(), grace_s)
-        # What it started shares its group, whose number stays taken while any of them lives.
-        self._signal_group(signal.SIGKILL)
+        # Its session's number stays taken while anything in it lives.
+        self._signal(signal.SIGKILL, kin)
         _wait(lambda: not self.lives(), grace_s)
 
     def end_kin(self) -> None:
         """End what it left behind when it died; what was frozen with it would stand there for ever.
-        Nobody else can have the group's number while any of them lives."""
+        Nobody else can have the session's number while any of them lives."""
         if birth(self.pid) is None:
-            self._signal_group(signal.SIGKILL)
+            self._signal(signal.SIGKILL)
 
     def usage(self) -> Usage | None:
         """What it and all it started use; None where the system does not tell."""
         if sys.platform != "linux":
             return None
-        # The session and not the group: a shell gives each of its jobs a group of its own.
-        kin = [fields for fields in _everybody() if int(fields[_SESSION]) == self.pid]
-        pages = sum(int(fields[_PAGES]) for fields in kin)
-        ticks = sum(int(part) for fields in kin for part in fields[_TICKS])
+        pages, ticks = used_by(self.pid)
         return Usage(pages * os.sysconf("SC_PAGE_SIZE"), ticks / os.sysconf("SC_CLK_TCK"))
 
-    def _signal_group(self, number: signal.Signals) -> None:
-        # macOS says the second of a group that holds only zombies.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+    def _signal(self, number: signal.Signals, known: Collection[tuple[int, str]] = ()) -> None:
+        """Signal each group of its kin, and again until none is new."""
+        told: set[int] = set()
+        while groups := self._groups(known) - told:
+            # A shell that sees its job stop takes the terminal back. It is older than its jobs,
+            # and so stops first and goes on last.
+            for group in sorted(groups, reverse=number == signal.SIGCONT):
+                # macOS says the second of a group that holds only zombies.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, number)
+            told |= groups
+
+    def _groups(self, known: Collection[tuple[int, str]]) -> set[int]:
+        return {each.group for each in kin_of(self.pid, known)}
 
 
 def _wait(holds: Callable[[], bool], timeout_s: float) -> bool:
@@ -98,41 +105,8 @@ def _wait(holds: Callable[[], bool], timeout_s: float) -> bool:
 
 def birth(pid: int) -> str | None:
     """When the process was born, in the system's own notation; None if it is dead or a zombie."""
-    state, born = _state(pid)
+    state, born = state_and_birth(pid)
     return None if state in ("", "Z", "X") else born
-
-
-def _state(pid: int) -> tuple[str, str]:
-    """Its state, one letter, and its moment of birth; empty if there is none of that number."""
-    return _from_proc(pid) if sys.platform == "linux" else _from_ps(pid)
-
-
-def _from_proc(pid: int) -> tuple[str, str]:
-    fields = _fields(pid)
-    return (fields[0], fields[19]) if fields else ("", "")
-
-
-def _fields(pid: int) -> list[str]:
-    """What Linux tells of a process, from its state on; see proc(5)."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    # The name in parentheses may itself hold spaces and parentheses: count from its end.
-    return text.rpartition(")")[2].split()
-
-
-def _everybody() -> Iterator[list[str]]:
-    for path in Path("/proc").glob("[0-9]*"):
-        if fields := _fields(int(path.name)):
-            yield fields
-
-
-def _from_ps(pid: int) -> tuple[str, str]:
-    command = ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    state, _, born = answer.stdout.strip().partition(" ")
-    return state[:1], born.strip()
 
 
 def reap(pid: int) -> str | None:

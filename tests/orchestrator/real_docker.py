@@ -27,6 +27,9 @@ test -z "$EAT_MEMORY" || exec tail /dev/zero
 test -z "$EAT_IN_CHILD" || sh -c 'tail /dev/zero'
 test -z "$HOLD_MEMORY" || exec perl -e '$held = "x" x 60_000_000; sleep 600'
 test -z "$READ_FILES" || { head -c 60000000 /dev/zero > file; cat file > /dev/null; echo "read"; }
+test -z "$WITH_JOB" || bash -c 'set -m
+  while sleep 0.02; do echo "tick $((++ticks))"; done & wait
+' &
 test -z "$ECHO" || exec perl -MIO::Socket::INET -e '
   $door = IO::Socket::INET->new(LocalPort => shift, Listen => 5, ReuseAddr => 1);
   while ($guest = $door->accept) { while (<$guest>) { print $guest $_; $guest->flush } }

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.containers import Usage
+from orchestrator.engines.kin import kin_of
 from orchestrator.engines.pids import Process, birth, reap
 from orchestrator.engines.process import ProcessEngine
 
@@ -17,9 +18,13 @@ from orchestrator.engines.process import ProcessEngine
 BUSY = "sh -c 'while :; do :; done' & wait"
 
 
-@pytest.fixture
-def process() -> Iterator[Process]:
-    pid = os.posix_spawn("/bin/sh", ["sh", "-c", BUSY], {"PATH": os.defpath}, setsid=True)
+# The same with the child in a session of its own, which ignores what it is told politely.
+APART = "perl -MPOSIX -e '$SIG{TERM} = q(IGNORE); POSIX::setsid(); 1 while 1' & wait"
+
+
+@pytest.fixture(params=[BUSY])
+def process(request: pytest.FixtureRequest) -> Iterator[Process]:
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", request.param], {"PATH": os.defpath}, setsid=True)
     born = birth(pid)
     assert born is not None
     process = Process(pid, born)
@@ -44,6 +49,7 @@ def computes(process: Process) -> bool:
     return False
 
 
+@pytest.mark.parametrize("process", [BUSY, APART], indirect=True)
 def test_what_a_process_started_is_measured_and_frozen_with_it(process: Process) -> None:
     while cpu_s(process) == 0:
         time.sleep(0.01)
@@ -60,6 +66,16 @@ def test_what_is_frozen_ends_politely(process: Process) -> None:
     process.end(5)
 
     assert reap(process.pid) == f"It was ended by signal {int(signal.SIGTERM)} (SIGTERM)."
+
+
+@pytest.mark.parametrize("process", [APART], indirect=True)
+def test_what_began_a_session_of_its_own_ends_with_who_started_it(process: Process) -> None:
+    while not (apart := {each for each in kin_of(process.pid) if each.session != process.pid}):
+        time.sleep(0.01)
+    process.end(5)
+
+    while any(birth(each.pid) == each.born for each in apart):
+        time.sleep(0.01)
 
 
 def test_what_was_frozen_with_a_process_that_died_does_not_stay(process: Process) -> None:

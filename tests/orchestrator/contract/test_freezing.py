@@ -16,6 +16,8 @@ from tests.orchestrator.asking import (
 )
 from tests.orchestrator.engines import Bench
 
+# A shell's background job, which has a process group of its own.
+WITH_JOB = Environment({**STAYS.values, "WITH_JOB": "1"}, ())
 SERVES = Environment({**STAYS.values, "ECHO": "1"}, ())
 # Whatever serves answers it: with these words, or as to a request.
 WORDS = b"GET /global/health HTTP/1.1\r\n\r\n"
@@ -134,3 +136,29 @@ async def test_what_a_frozen_container_uses_is_still_told(bench: Bench, key: str
     used = await bench.engine.usage(key)
     assert used is not None
     assert used.memory_bytes > 0
+
+
+async def goes_on(bench: Bench, key: str, within_s: float) -> bool:
+    """Whether it prints anything more."""
+    before = await bench.engine.last_lines(key)
+    with anyio.move_on_after(within_s):
+        await eventually(lambda: bench.engine.last_lines(key), lambda lines: lines != before)
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "bench", ["process", pytest.param("docker", marks=pytest.mark.docker)], indirect=True
+)
+async def test_a_shells_background_job_stands_still_and_ends_with_the_rest(
+    bench: Bench, key: str
+) -> None:
+    await started(bench.engine, key, WITH_JOB)
+    await printed(bench.engine, key, "tick 3")
+    await bench.engine.freeze(key)
+    assert not await goes_on(bench, key, within_s=0.3)
+    await bench.engine.thaw(key)
+    assert await goes_on(bench, key, within_s=5)
+
+    await bench.engine.stop(key)
+    assert not await goes_on(bench, key, within_s=0.3)
