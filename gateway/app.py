@@ -19,6 +19,7 @@ from starlette.routing import Route
 from uvicorn import Config
 
 from gateway import api, chat, following, pages
+from gateway.access_log import AccessLog
 from gateway.accounts import Accounts
 from gateway.activity import Activity
 from gateway.changes import Changes, unheard
@@ -27,6 +28,7 @@ from gateway.credentials import Cookies
 from gateway.directory import Directory
 from gateway.errors import GatewayError
 from gateway.front import Front
+from gateway.limits import Limits
 from gateway.metrics import Metrics, rendered
 from gateway.orchestrator_client import OrchestratorClient
 from gateway.orders import Orders
@@ -36,7 +38,7 @@ from gateway.removals import Removals
 from gateway.roster import Roster
 from gateway.routing import Place, Upstream
 from gateway.settings import Settings, Shared
-from gateway.sleepers import Sleepers, Unfinished
+from gateway.sleepers import Sleepers, Unfinished, end_streams
 from gateway.store import Store
 from gateway.streams import Streams
 from gateway.wire.connection import ClientConnection
@@ -59,45 +61,21 @@ def create_app(settings: Settings, bus: Bus | None = None) -> Starlette:
 
     `bus` leads to the other workers, where there are any.
     """
-    limits = settings.limits
-    tasks, live = Tasks(), Live(limits.connections_per_session)
+    tasks, live = Tasks(), Live(settings.limits.connections_per_session)
     together = _parts(settings, tasks, Streams(live), bus)
-    client = together.directory.client
-    activity = Activity(together.directory)
-    sleepers = Sleepers(activity)
-    together.directory.watch(sleepers.changed)
-    together.directory.watch(Unfinished().changed)
     front = Front(together, tasks)
-    wiring = Wiring(
-        door=front,
-        tasks=tasks,
-        live=live,
-        limits=HeadLimits(limits.head_bytes, limits.target_bytes, limits.headers),
-        addresses=Quota(limits.connections_per_address),
-        body_bytes=limits.body_bytes or sys.maxsize,
-        early_bytes=limits.pipelined_bytes,
-    )
+    wiring = _wiring(settings.limits, front, tasks, live)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await _load(together)
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(together.directory.follow)
-            beside.start_soon(wiring.deadlines.run)
-            beside.start_soon(front.log.run)
-            beside.start_soon(following.follow, together)
-            beside.start_soon(activity.run)
-            beside.start_soon(sleepers.run)
-            if bus is not None:
-                counted = partial(_counted, together)
-                beside.start_soon(bus.follow, together.changes.take, counted)
+        async with _beside(together, wiring, front.log):
             yield
-            beside.cancel_scope.cancel()
         if bus is not None:
             bus.farewell(_counted(together))
         await tasks.aclose()
         together.directory.close()
-        await client.aclose()
+        await together.directory.client.aclose()
         await together.store.close()
 
     routes = [*api.routes, *chat.routes, *pages.routes, Route("/gateway/metrics", _metrics)]
@@ -107,6 +85,40 @@ def create_app(settings: Settings, bus: Bus | None = None) -> Starlette:
     app.state.parts = together
     app.state.wiring = wiring
     return app
+
+
+@asynccontextmanager
+async def _beside(together: Parts, wiring: Wiring, log: AccessLog) -> AsyncIterator[None]:
+    """Run what runs beside the requests, until the context is left."""
+    activity = Activity(together.directory)
+    sleepers = Sleepers(activity)
+    together.directory.watch(sleepers.changed)
+    together.directory.watch(Unfinished().changed)
+    together.directory.watch(end_streams)
+    async with anyio.create_task_group() as beside:
+        beside.start_soon(together.directory.follow)
+        beside.start_soon(wiring.deadlines.run)
+        beside.start_soon(log.run)
+        beside.start_soon(following.follow, together)
+        beside.start_soon(activity.run)
+        beside.start_soon(sleepers.run)
+        if together.bus is not None:
+            counted = partial(_counted, together)
+            beside.start_soon(together.bus.follow, together.changes.take, counted)
+        yield
+        beside.cancel_scope.cancel()
+
+
+def _wiring(limits: Limits, front: Front, tasks: Tasks, live: Live) -> Wiring:
+    return Wiring(
+        door=front,
+        tasks=tasks,
+        live=live,
+        limits=HeadLimits(limits.head_bytes, limits.target_bytes, limits.headers),
+        addresses=Quota(limits.connections_per_address),
+        body_bytes=limits.body_bytes or sys.maxsize,
+        early_bytes=limits.pipelined_bytes,
+    )
 
 
 def serve_config(settings: Settings, app: Starlette) -> Config:

@@ -35,6 +35,12 @@ def tell(upstream: Upstream, turns: Sequence[Interruption], workspace: str | Non
             exchange.say_when_due(events)
 
 
+def end(upstream: Upstream) -> None:
+    """End each event stream, as the loss of its server would."""
+    for exchange, _ in list(_event_streams(upstream)):
+        exchange.drain()
+
+
 def listen(upstream: Upstream, told: Callable[[], None]) -> None:
     """Call `told` when a client next sends something into an upgraded connection."""
     for receiver in upstream.pool.receivers():

@@ -42,6 +42,13 @@ class Sleepers:
             self._activity.wake(session_id)
 
 
+def end_streams(_session_id: str, place: Place) -> None:
+    """Before a container ends, end its event streams: its last word to them is that all is gone,
+    upon which an idle tab asks for everything anew, and would start what was just stopped."""
+    if place.state is State.STOPPING and place.phase == "ending" and place.kept is not None:
+        open_streams.end(place.kept)
+
+
 class Unfinished:
     """Turns that a killed container left unfinished, told once to each open event stream.
 

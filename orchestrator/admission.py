@@ -117,6 +117,14 @@ def may_refill(allowance: Allowance, running: Sequence[Running], room: Room, exp
     return next(_everybodys(allowance, running, room, expected), None) is None
 
 
+def relief(allowance: Allowance, running: Sequence[Running], room: Room) -> str | None:
+    """Whom to stop because the machine has less memory to spare than it must; None if it has."""
+    if room.available_bytes >= allowance.memory_reserve_bytes:
+        return None
+    stoppable = [each for each in running if _may_stop(each)]
+    return min(stoppable, key=_how_missed).key if stoppable else None
+
+
 def _may_stop(container: Running) -> bool:
     if container.state is State.STOPPING:
         return True  # it is on its way out: its room is worth waiting for

@@ -22,6 +22,7 @@ class Attempt:
 
     progress: Progress
     done: anyio.Event = field(default_factory=anyio.Event)
+    served: anyio.Event = field(default_factory=anyio.Event)
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _error: OrchestratorError | None = None
 
@@ -41,9 +42,15 @@ class Attempt:
         self._error = error
         self._scope.cancel()
 
+    def end(self) -> None:
+        """Nothing more comes of it."""
+        self.served.set()
+        self.done.set()
+
     async def outcome(self) -> None:
-        """Wait for the end, and raise what went wrong."""
-        await self.done.wait()
+        """Wait until it is `served`, which is before all of it is written down, or until its end;
+        raise what went wrong."""
+        await self.served.wait()
         if self._error is not None:
             raise self._error
 

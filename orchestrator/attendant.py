@@ -27,6 +27,7 @@ _WORKING_SHARE = 0.2
 _COMPUTING_SHARE = 0.05
 _SHORTEST_READING_S = 0.5
 _HEALTH_TIMEOUT_S = 5.0
+_LEARN_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,13 @@ class Attendant:
     def memory_bytes(self) -> int | None:
         return self._reading.usage.memory_bytes if self._reading else None
 
-    def attend(self, server: Server, booted: datetime, *, look_back: bool) -> None:
+    def attend(
+        self, server: Server, booted: datetime, *, look_back: bool, frozen: Callable[[], bool]
+    ) -> None:
         """Follow a server from now on; `look_back` for what its last end left unfinished."""
         self.leave()
         self._scope = anyio.CancelScope()
-        watch = self._watch = Watch(server, booted, anyio.current_time, self._told)
+        watch = self._watch = Watch(server, booted, anyio.current_time, self._told, frozen=frozen)
 
         async def follow(scope: anyio.CancelScope = self._scope) -> None:
             with scope:
@@ -148,6 +151,13 @@ class Attendant:
 
     async def _learn(self, watch: Watch, *, look_back: bool) -> None:
         """What does not change while the server lives."""
+        while True:
+            if await self._learnt(watch, look_back=look_back):
+                self._changed()
+                return
+            await anyio.sleep(_LEARN_AGAIN_S)
+
+    async def _learnt(self, watch: Watch, *, look_back: bool) -> bool:
         with suppress(NotReady):
             self.version = await watch.server.check_health(_HEALTH_TIMEOUT_S)
             if look_back:
@@ -156,4 +166,5 @@ class Attendant:
                 while not watch.sees:
                     await self.stirred()
                 self._interrupted = found
-        self._changed()
+            return True
+        return False

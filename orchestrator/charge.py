@@ -5,6 +5,7 @@ Who may call them, and when, is the owner's business: nothing here takes a lock 
 """
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -60,10 +61,12 @@ class Charge:
         self.order: Order | None = None
         self.queue: tuple[int, int] | None = None
         self.attendant = Attendant(tools.spawn, self.tell, tools.rules.policy.ask_wait_s)
-        self._ledger = Ledger(record, tools.store, lambda _: self.tell())
+        self._ledger = Ledger(record, tools.store, lambda _: self._became())
+        self.on_ready: Callable[[], None] = lambda: None
         self._freeze_again = 0.0
         self._since = anyio.current_time()
         self._awake_until = self._awake_in_this_run(record)
+        self._woken = -math.inf
 
     @property
     def record(self) -> Record:
@@ -75,6 +78,11 @@ class Charge:
 
     def is_in(self, *states: State) -> bool:
         return self.record.state in states
+
+    def _became(self) -> None:
+        if self.is_in(State.READY):
+            self.on_ready()
+        self.tell()
 
     def tell(self) -> None:
         self.tools.changed(self.session_id)
@@ -193,7 +201,8 @@ class Charge:
                 rest_s = (self.tools.now() - record.since).total_seconds()
             case _:
                 rest_s = now - self._since
-        awake_s = max(0.0, self._awake_until - now)
+        # Whoever listens again wakes it without using it; what is a use is reported within these.
+        awake_s = max(0.0, self._awake_until - now, self._woken + _AWAKE_S - now)
         policy = self.tools.rules.policy
         if now < self._freeze_again:
             policy = policy.without_frost()
@@ -213,10 +222,16 @@ class Charge:
             self.record.user_id,
             self.record.state,
             self.attendant.memory_bytes,
-            frozen_since=self._since if self.is_in(State.FROZEN) else None,
+            frozen_since=self._frozen_since(),
             busy=bool(self.attendant.busy()),
             kept_awake=self._awake_until > anyio.current_time(),
         )
+
+    def _frozen_since(self) -> float | None:
+        """By the record, so that a restart of this program forgets no order among them."""
+        if not self.is_in(State.FROZEN):
+            return None
+        return anyio.current_time() - (self.tools.now() - self.record.since).total_seconds()
 
     def failure(self, phase: Phase | None = None) -> OrchestratorError:
         record = self.record
@@ -237,7 +252,12 @@ class Charge:
         server = self.tools.starter.watched_server(live)
         if server is not None:
             booted = self.record.booted_at or self.tools.now()
-            self.attendant.attend(server, booted, look_back=look_back)
+            self.attendant.attend(
+                server,
+                booted,
+                look_back=look_back,
+                frozen=lambda: self.is_in(State.FROZEN),
+            )
 
     async def _intend(self, record: Record) -> None:
         self._rest_anew(record)

@@ -17,6 +17,7 @@ from orchestrator.server import NotReady, Server
 _TIMEOUT_S = 5.0
 _WORD_S = 0.5
 _LATE_S = 1.0
+_LONGEST_S = 120.0
 # A core that builds or tests may keep a healthy server from answering for a while.
 _PATIENCE_AT_WORK = 12
 _PATIENCE = 2
@@ -40,8 +41,7 @@ async def check(charge: Charge, lock: anyio.Lock, *, doubted: bool = False) -> N
         if not charge.is_in(State.READY) or charge.record.generation != asked.generation:
             return  # the answer is about an earlier life of this container
         if reason is not None:
-            why = f"It stopped answering: {reason.why} It is started again when it is needed."
-            await charge.fell_silent(why)
+            await charge.fell_silent(f"It stopped answering: {reason.why}")
             # It serves nobody, and nobody may come to have it started again.
             with suppress(EngineError):  # then the next look stops it
                 await charge.tools.engine.stop(charge.session_id)
@@ -64,7 +64,7 @@ def server_of(charge: Charge) -> Server | None:
 
 async def _unhealthy(charge: Charge, server: Server, *, doubted: bool) -> NotReady | None:
     """Why it can't be had, after as many questions in a row as its work excuses."""
-    missed = 0
+    missed, began = 0, anyio.current_time()
     while True:
         asked_at = anyio.current_time()
         try:
@@ -72,7 +72,8 @@ async def _unhealthy(charge: Charge, server: Server, *, doubted: bool) -> NotRea
         except NotReady as reason:
             # Who gets no turn on this machine himself can't tell who is silent on it.
             missed += anyio.current_time() - asked_at < _TIMEOUT_S + _LATE_S
-            if missed >= await _patience(charge, doubted=doubted):
+            late = anyio.current_time() - began >= _LONGEST_S
+            if late or missed >= await _patience(charge, doubted=doubted):
                 return reason
             if not charge.is_in(State.READY):
                 return None

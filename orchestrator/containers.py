@@ -27,12 +27,14 @@ class State(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far a start has come; each is a thing a waiting person may be told."""
+    """How far a start has come, each a thing that a waiting person may be told; and `ending`, when
+    of a stop only OpenCode's own end is left."""
 
     QUEUED = "queued"
     CREATING = "creating"
     BOOTING = "booting"
     CHECKING = "checking"
+    ENDING = "ending"
 
 
 @dataclass(frozen=True, slots=True)

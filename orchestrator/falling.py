@@ -9,7 +9,7 @@ from contextlib import suppress
 import anyio
 
 from orchestrator.charge import Charge
-from orchestrator.containers import Observation, State, name_of
+from orchestrator.containers import Observation, Phase, State, name_of
 from orchestrator.ending import wind_down
 from orchestrator.engines.base import EngineError
 from orchestrator.errors import OrchestratorError
@@ -73,7 +73,11 @@ async def end_in_order(charge: Charge, limit_s: float, scope: anyio.CancelScope)
     if server is None:
         return False
     with scope:
-        return await wind_down(server, charge.attendant, limit_s)
+        orderly = await wind_down(
+            server, charge.attendant, limit_s, lambda: charge.enter(Phase.ENDING)
+        )
+        # What an earlier end left unfinished is to be told of after this one, too.
+        return orderly and not charge.attendant.interrupted()
     return False
 
 

@@ -18,6 +18,7 @@ from orchestrator.errors import OrchestratorError
 
 # Stopping what is frozen takes about a second; a minute's worth of them is a machine in trouble.
 _LONGEST_WAIT_S = 60.0
+_SHORT = "It was stopped because the machine was short of memory, as the one frozen for longest."
 
 
 class Gate:
@@ -64,6 +65,15 @@ class Gate:
             return False
         running = self._counted(None)
         return admission.may_refill(self._allowance, running, room, _expected(running))
+
+    async def relieve(self) -> None:
+        """Stop what is missed least, one at a time, while the machine has less memory to spare than
+        it is to keep: containers grow long after they were let in."""
+        while True:
+            room = await self._engine.room()
+            key = admission.relief(self._allowance, self._counted(None), room)
+            if key is None or not await self._stop_first(key, _SHORT):
+                return
 
     async def _admit(self, order: Order, spare: str | None) -> None:
         kept: set[str] = set()

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+import anyio
+
 from orchestrator.containers import Phase, Record
 from orchestrator.errors import OrchestratorError
 from orchestrator.store import Store
@@ -24,8 +26,10 @@ class Ledger:
         self._changed = changed
 
     async def intend(self, record: Record) -> None:
-        """Write down what shall be done; if that fails, it is not begun."""
-        await self._store.save(record)
+        """Write down what shall be done; if that fails, it is not begun. Whoever gives up in
+        between must not leave it written down and not known."""
+        with anyio.CancelScope(shield=True):
+            await self._store.save(record)
         self._become(record)
 
     async def note(self, record: Record) -> None:

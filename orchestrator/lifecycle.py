@@ -163,26 +163,30 @@ def ended(record: Record, end: str, now: datetime) -> Record:
         moved = _moved(record, Event.GONE, why, now)
         # It counts as an end, because it is wanted back, but never as one of several in a row.
         return replace(moved, crashes=max(1, record.crashes), orderly=False, claimed=None)
-    steady = now - record.since >= timedelta(seconds=STEADY_S)
-    crashes = 1 if steady else record.crashes + 1
-    if crashes == 1:
-        why = f"{end} It is started again when it is needed."
-        moved = _moved(record, Event.GONE, why, now)
-        return replace(moved, crashes=crashes, orderly=False)
-    return _crashed(replace(record, crashes=crashes, orderly=False), end, now)
+    record = _one_more(record, now)
+    if record.crashes == 1:
+        return _moved(record, Event.GONE, f"{end} It is started again when it is needed.", now)
+    return _again(record, Event.CRASHED, end, now)
 
 
-def _crashed(record: Record, end: str, now: datetime) -> Record:
+def _one_more(record: Record, now: datetime) -> Record:
+    """Count an end. How long it lived is told by its boot: a wake or an adoption is no new life."""
+    lived = now - (record.booted_at or record.since)
+    crashes = 1 if lived >= timedelta(seconds=STEADY_S) else record.crashes + 1
+    return replace(record, crashes=crashes, orderly=False)
+
+
+def _again(record: Record, event: Event, end: str, now: datetime) -> Record:
     crashes = record.crashes
     if crashes > CRASHES_ALLOWED:
         why = f"{end} It ended {crashes} times soon after it was ready, so it is left as it is."
-        moved = _moved(record, Event.CRASHED, why, now)
+        moved = _moved(record, event, why, now)
         return replace(moved, problem="crash_loop", retry_at=None)
     wait_s = wait_after(crashes - 1)
     why = (
         f"{end} That was the {_ORDINALS[crashes]} time in a row. It may start again in {wait_s} s."
     )
-    moved = _moved(record, Event.CRASHED, why, now)
+    moved = _moved(record, event, why, now)
     return replace(moved, problem="container_failed", retry_at=now + timedelta(seconds=wait_s))
 
 
@@ -190,9 +194,12 @@ _ORDINALS = ("", "first", "second", "third", "fourth")
 
 
 def fell_silent(record: Record, why: str, now: datetime) -> Record:
-    """It ran and did not answer: unlike a failed start, it may be started again at once."""
-    moved = _moved(record, Event.SILENT, why, now)
-    return replace(moved, problem="container_failed", retry_at=now, orderly=False)
+    """It ran and does not answer: an end like any other, once it has been stopped for it."""
+    record = _one_more(record, now)
+    if record.crashes > 1:
+        return _again(record, Event.SILENT, why, now)
+    moved = _moved(record, Event.SILENT, f"{why} It is started again when it is needed.", now)
+    return replace(moved, problem="container_failed", retry_at=now)
 
 
 def lost_sight(record: Record, now: datetime) -> Record:

@@ -74,11 +74,18 @@ class Office:
             return False
 
     async def _act(self, settled: anyio.Event) -> None:
-        supervisor = self._make()
-        async with supervisor.running():
-            self._acting = supervisor
+        """Act until cancelled; while the records can't be read, try again: the lease is held."""
+        while True:
+            supervisor = self._make()
+            try:
+                async with supervisor.running():
+                    self._acting = supervisor
+                    settled.set()
+                    await anyio.sleep_forever()
+            except* OrchestratorError as failures:
+                logger.warning("records not read: %s", failures.exceptions[0])
             settled.set()
-            await anyio.sleep_forever()
+            await anyio.sleep(_RETRY_S)
 
     def _lost(self) -> None:
         self._acting = None

@@ -38,6 +38,7 @@ class Owner:
         self._lock = anyio.Lock()
         self._attempt: Attempt | None = None
         self._end: anyio.CancelScope | None = None
+        self._unwanted = False
         self._removed = False
 
     @property
@@ -50,17 +51,22 @@ class Owner:
             return self.record
         if self.charge.is_in(State.REMOVING):
             raise removing()
+        await self._joined(order, force=force)
+        if self.charge.is_in(State.STOPPED):  # a wake had begun, and found it gone
+            await self._joined(order, force=force)
+        if self.charge.is_in(State.STARTING):
+            raise OrchestratorError("standby", _HANDED_OVER, retry_after_s=_ASK_AGAIN_S)
+        if not self.charge.is_in(State.READY):  # it was, and is no longer
+            raise self.charge.failure()
+        return self.record
+
+    async def _joined(self, order: Order, *, force: bool) -> None:
         if self._attempt is None:
             if not force and lifecycle.is_too_early(self.record, self._tools.now()):
                 raise self.charge.failure()
             self._begin(lambda attempt: rising.rise(self.charge, order, attempt))
         assert self._attempt is not None
         await self._outcome(self._attempt)
-        if self.charge.is_in(State.STARTING):
-            raise OrchestratorError("standby", _HANDED_OVER, retry_after_s=_ASK_AGAIN_S)
-        if not self.charge.is_in(State.READY):  # it was, and is no longer
-            raise self.charge.failure()
-        return self.record
 
     async def stop(self, why: str = falling.STOPPED, drain_s: float | None = None) -> Record:
         """Stop it in order: see `falling`. Who waits for its start is told."""
@@ -75,6 +81,7 @@ class Owner:
         """Delete container, volume and record. Once written down it is finished, if need be later:
         see `look`. Nothing is waited for: what would be lost is to be lost."""
         self._abandon(removing())
+        self._unwanted = True
         if self._end is not None:
             self._end.cancel()
         async with self._lock:
@@ -165,6 +172,8 @@ class Owner:
 
     async def verify(self) -> Record:
         """Check now that a ready container answers; if it does not, it is ready no longer."""
+        if self.charge.is_in(State.READY):
+            await self.settled()  # what made it ready may not all be written down yet
         if self._attempt is None:
             with suppress(EngineError):  # while the engine sleeps, the container itself decides
                 await self.look()
@@ -207,6 +216,8 @@ class Owner:
                 if frozen:
                     with suppress(EngineError):  # then it is stopped without having been asked
                         await self._tools.engine.thaw(charge.session_id)
+                if self._unwanted:
+                    scope.cancel()
                 limit_s = self._tools.rules.drain_s if drain_s is None else drain_s
                 orderly = await falling.end_in_order(charge, limit_s, scope)
         await falling.finish_stop(charge, why, orderly=orderly)
@@ -236,6 +247,7 @@ class Owner:
             return  # somebody came meanwhile, whose attempt does the same
         attempt = Attempt(Progress(self.charge.enter))
         self._attempt = attempt
+        self.charge.on_ready = attempt.served.set
         self._tools.spawn(lambda: self._run(attempt, work))
 
     async def _run(self, attempt: Attempt, work: Work) -> None:
@@ -243,7 +255,7 @@ class Owner:
             await attempt.run(work, self._lock)
         finally:
             self._attempt = None
-            attempt.done.set()
+            attempt.end()
             if attempt.progress.nudged.is_set() or self.charge.is_in(State.STARTING):
                 # What happened after the start's last look nobody has seen yet; and one that was
                 # given up in the middle, by a mistake of ours even, must not stand still there.

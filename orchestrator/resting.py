@@ -30,11 +30,13 @@ def outgrew(charge: Charge) -> bool:
     return rest_s is not None and rest_s >= _RESTS_BEFORE_RECYCLING_S and not open_terminals
 
 
-async def take_reading(charge: Charge) -> None:
-    """See what the container uses now, and so whether something works in it unheard."""
+async def take_reading(charge: Charge) -> bool:
+    """See what the container uses now, and so whether something works in it unheard; False if that
+    is not told, as of local processes on some systems."""
     usage = await charge.tools.engine.usage(charge.session_id)
     if usage is not None:
         charge.attendant.read(usage)
+    return usage is not None
 
 
 async def look(charge: Charge) -> None:
@@ -49,7 +51,7 @@ async def look(charge: Charge) -> None:
 async def freeze(charge: Charge) -> None:
     """Freeze it, unless a closer look shows that something works in it after all."""
     compared = charge.attendant.memory_bytes is not None
-    await take_reading(charge)
+    compared = not await take_reading(charge) or compared
     await charge.attendant.listen_to_terminals()
     # One reading alone does not tell whether anything works: the next look has two.
     if not compared or not _is_due(charge, Rung.FREEZE):

@@ -5,7 +5,7 @@ engine shows and nobody owns is removed once it was seen twice; a volume never i
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -46,15 +46,17 @@ class Rounds:
         pool: Pool,
         background: Background,
         rhythm: Rhythm,
+        relieve: Callable[[], Awaitable[None]],
     ) -> None:
         self._engine = engine
         self._owners = owners
         self._pool = pool
         self._background = background
         self._rhythm = rhythm
+        self._relieve_memory = relieve
         self._askers = anyio.CapacityLimiter(_ASKED_AT_ONCE)
         self._asked: set[str] = set()
-        self._strays: set[str] = set()
+        self._strays: dict[str, float] = {}
         self._unknown: set[str] = set()
         self._told: set[str] = set()
 
@@ -66,6 +68,7 @@ class Rounds:
             group.start_soon(repeat, self.look_at_all, rhythm.reconcile_s)
             group.start_soon(repeat, self._probe_all, rhythm.probe_s)
             group.start_soon(repeat, self._take_steps, rhythm.step_s)
+            group.start_soon(repeat, self._relieve_memory, rhythm.probe_s)
 
     async def look_at_all(self) -> None:
         shown = {seen.key: seen for seen in await self._engine.find_all()}
@@ -101,12 +104,16 @@ class Rounds:
         return self.look_at_all if owner is None else owner.look
 
     async def _remove_strays(self, shown: Mapping[str, Observation]) -> None:
-        """Remove containers of no record, once two looks have found them; never their volume."""
+        """Remove containers of no record, once two looks have found them that lie a round apart:
+        with a database that was put back, all of them are strays. Never their volume."""
+        now = anyio.current_time()
         strays = shown.keys() - self._owners.keys() - self._pool.tended() - self._claimed()
-        for key in strays & self._strays:
-            logger.warning("container without a record removed container=%s", name_of(key))
-            await self._engine.remove(key)
-        self._strays = strays - self._strays
+        self._strays = {key: self._strays.get(key, now) for key in strays}
+        for key, seen_at in list(self._strays.items()):
+            if now - seen_at >= self._rhythm.reconcile_s / 2:
+                logger.warning("container without a record removed container=%s", name_of(key))
+                await self._engine.remove(key)
+                del self._strays[key]
 
     async def _compare_volumes(self) -> None:
         """Say once which volumes nobody knows, which are somebody's files and are kept; and which

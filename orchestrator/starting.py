@@ -122,7 +122,8 @@ class Starter:
         for _ in range(_WARM_UPS if server is not None else 0):
             assert server is not None
             await server.dispose()
-            await server.check_instance(INSTANCE_TIMEOUT_S)
+            await server.fetch("/config", timeout_s=INSTANCE_TIMEOUT_S)
+            await server.fetch("/session", timeout_s=INSTANCE_TIMEOUT_S)
 
     async def claim(
         self, spare: str, order: Order, progress: Progress
@@ -191,6 +192,8 @@ class Starter:
             failure = StartFailed("start_timeout", why)
         except NotReady as reason:
             failure = StartFailed("container_failed", reason.why)
+        if wait.seen.address is None:  # it was taken off its network: only a new one has another
+            await self._engine.remove(seen.key)
         raise await self._given_up(seen.key, failure, known)
 
     async def _given_up(

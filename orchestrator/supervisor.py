@@ -67,7 +67,9 @@ class Supervisor:
         self._background = Background(engine)
         self._pool = Pool(engine, store, starter, terms.spares, self._may_refill, self._for_spare)
         self._gate = Gate(engine, terms.allowance, self._counted, self._stop_first)
-        self._rounds = Rounds(engine, self._owners, self._pool, self._background, rhythm)
+        self._rounds = Rounds(
+            engine, self._owners, self._pool, self._background, rhythm, self._gate.relieve
+        )
         self._tools = self._toolbox(starter, terms.rules)
 
     @asynccontextmanager

@@ -27,7 +27,6 @@ from orchestrator.engines.docker_json import Place
 from orchestrator.engines.docker_line import ACT_TIMEOUT_S, Client, NotFound, Refused
 from orchestrator.engines.docker_network import network
 from orchestrator.engines.docker_spares import tell
-from orchestrator.engines.memory import room_here
 
 _GRACE_S = 5
 _FREEZE_S = 3.0
@@ -187,12 +186,13 @@ def pause(client: Client, container_id: str) -> None:
             return
 
 
-def room(client: Client) -> Room:
-    """Of the machine the engine runs on, which is this one if it has as much memory to the byte.
-    Elsewhere, what is left beside the containers."""
-    total, here = client.info()["MemTotal"], room_here()
-    if total == here.total_bytes:
-        return here
+def total_bytes(client: Client) -> int:
+    total: int = client.info()["MemTotal"]
+    return total
+
+
+def room_beside(client: Client, total: int) -> Room:
+    """What is left beside the containers, of an engine elsewhere."""
     used = [_usage(client, each["Id"]) for each in client.containers()]
     held = sum(each.memory_bytes for each in used if each is not None)
     return Room(total, max(0, total - held))

@@ -1,6 +1,7 @@
 """Orders, stores and running supervisors for the orchestrator's tests."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -84,7 +85,9 @@ class Stopwatch:
 
 
 @pytest.fixture
-async def stopwatch() -> AsyncIterator[Stopwatch]:
+async def stopwatch(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stopwatch]:
+    # Who lets minutes pass at once sends no heartbeats meanwhile.
+    monkeypatch.setattr("orchestrator.watch._LONGEST_SILENCE_S", math.inf)
     loop = asyncio.get_running_loop()
     real = loop.time
     yield Stopwatch(loop)
@@ -159,6 +162,7 @@ async def until_told(supervisor: Supervisor, holds: Callable[[], bool]) -> None:
 async def take_steps(supervisor: Supervisor) -> None:
     """Take the steps of the ladder that are due now, as the rounds do each second."""
     for owner in list(supervisor._owners.values()):
+        await owner.settled()
         async with owner._lock:
             pass  # a look that is under way would put the step off to the next second
         if owner.is_due():

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.containers import Room, Usage
 from orchestrator.engines import docker_json as shapes
-from orchestrator.engines.dock import pause, room
+from orchestrator.engines.dock import pause, room_beside
 from orchestrator.engines.docker_line import Refused
 
 PROCESSOR = {"cpu_usage": {"total_usage": 2_500_000_000}}
@@ -56,12 +56,6 @@ def test_what_can_not_be_frozen_for_another_reason_is_told() -> None:
 class Elsewhere:
     """An engine on another machine, with two containers."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
-
-    def info(self) -> dict[str, Any]:
-        return {"MemTotal": self.total}
-
     def containers(self) -> list[dict[str, str]]:
         return [{"Id": "one"}, {"Id": "two"}]
 
@@ -70,11 +64,5 @@ class Elsewhere:
 
 
 def test_on_another_machine_there_is_what_its_containers_leave() -> None:
-    assert room(Elsewhere(total=2000)) == Room(2000, 800)
-    assert room(Elsewhere(total=1000)) == Room(1000, 0)
-
-
-def test_on_this_machine_there_is_what_its_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.engines.dock.room_here", lambda: Room(2000, 7))
-
-    assert room(Elsewhere(total=2000)) == Room(2000, 7)
+    assert room_beside(Elsewhere(), 2000) == Room(2000, 800)
+    assert room_beside(Elsewhere(), 1000) == Room(1000, 0)

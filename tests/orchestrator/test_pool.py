@@ -16,7 +16,16 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.pool import Pool
 from orchestrator.store import Store
 from orchestrator.supervisor import Supervisor
-from tests.orchestrator.conftest import LIMITS, SESSION, Run, order, starting, terms
+from tests.orchestrator.conftest import (
+    LIMITS,
+    SELDOM,
+    SESSION,
+    Run,
+    Stopwatch,
+    order,
+    starting,
+    terms,
+)
 from tests.orchestrator.fake_engine import FakeEngine
 from tests.orchestrator.fake_opencode import Manner
 from tests.support.waiting import until
@@ -448,12 +457,13 @@ async def test_a_session_that_is_deleted_during_its_claim_leaves_nothing(
 
 
 async def test_a_spare_of_nobodys_note_is_a_stray_whose_volume_is_kept(
-    run: Run, engine: FakeEngine
+    run: Run, engine: FakeEngine, stopwatch: Stopwatch
 ) -> None:
     key = spare_key("1" * 32)
     await engine.create(Spec(key, name_of(key), 0, "image", LIMITS, "nonce", "made"))
     async with run() as supervisor:
         await supervisor._rounds.look_at_all()
+        stopwatch.pass_by(SELDOM.reconcile_s)
         await supervisor._rounds.look_at_all()
 
     assert (engine.containers, list(engine.written)) == ({}, [name_of(key)])

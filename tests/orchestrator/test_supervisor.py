@@ -71,7 +71,7 @@ async def test_a_start_tells_its_phases(run: Run) -> None:
         changes = [change async for change in listener.changes(60) if change is not None]
 
     told = [body["phase"] for name, body in changes if name == "session"]
-    assert list(dict.fromkeys(told)) == [*Phase, None]
+    assert list(dict.fromkeys(told)) == [*list(Phase)[:4], None]
 
 
 async def test_a_killed_container_leaves_ready_and_is_started_again(
