@@ -58,6 +58,21 @@ async def test_a_process_killed_by_hand_is_back_with_its_conversations(
     assert found["title"] == "before the end"
 
 
+async def test_no_client_hears_that_all_is_disposed_of_when_it_is_stopped(alice: Desk) -> None:
+    """Upon that word an idle tab or TUI asks for everything anew, which started it again."""
+    await alice.own("GET", "/session")
+    heard: list[str] = []
+    with pytest.raises(httpx.RemoteProtocolError):
+        async with alice.http.stream("GET", "/global/event") as stream:
+            async for line in stream.aiter_lines():
+                heard.append(line)
+                if "server.connected" in line:
+                    await alice.http.post(f"/api/sessions/{alice.session_id}/stop")
+
+    assert any("server.connected" in line for line in heard)
+    assert not [line for line in heard if "disposed" in line]
+
+
 async def test_a_deleted_session_leaves_no_process_and_no_file(
     deployment: Deployment, alice: Desk
 ) -> None:
