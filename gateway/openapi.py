@@ -107,6 +107,13 @@ def _session_paths() -> _Json:
                 "Delete a session", "login", {204: "Container, volume and session are gone"}
             ),
         },
+        **_deeds(one),
+    }
+
+
+def _deeds(one: list[_Json]) -> _Json:
+    """Return what can be done with one session."""
+    return {
         "/api/sessions/{session_id}/activate": {
             "parameters": one,
             "post": _operation("Make it current", "login", {204: "The cookie names it now"}),
