@@ -201,9 +201,12 @@ async def test_a_terminal_prints_or_rests_though_nobody_is_connected(real: Real)
         assert busy(watch) == ["a terminal prints"]
         for terminal, directory in ((printing, real.other), (resting, real.own)):
             await close_terminal(real, terminal, directory)
-        await becomes(watch)
 
-    assert watch.activity.work.terminals == {}
+        async def both_gone() -> bool:
+            return watch.activity.work.terminals == {}
+
+        await until(both_gone, "the ends of both terminals are known")
+        assert busy(watch) == []
 
 
 async def looked(real: Real, watch: Watch) -> dict[str, int]:
