@@ -137,8 +137,12 @@ def container(results: Results) -> str:
 
 def machine(results: Results) -> str:
     parts = [f"{name} {value}" for name, value in results["machine"].items()]
-    run = results["run"]
-    return f"Measured on {run['date']} at commit {run['commit']} with: {', '.join(parts)}."
+    run, later = results["run"], results.get("lives_run")
+    measured = f"Measured on {run['date']} at commit {run['commit']} with: {', '.join(parts)}."
+    if later is None:
+        return measured
+    # What takes a quarter of an hour beside proxies says nothing of containers, and the reverse.
+    return f"{measured} Containers' lives: on {later['date']} at commit {later['commit']}."
 
 
 def block(name: str, results: Results) -> str:
