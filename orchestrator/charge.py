@@ -208,6 +208,11 @@ class Charge:
             policy = policy.without_frost()
         return next_step(record.state, rest_s, policy, awake_s=awake_s)
 
+    def rested_s(self) -> float | None:
+        """How long nothing has happened, a wake included: what a person calls idle."""
+        rest_s = self.attendant.rest_s()
+        return None if rest_s is None else min(rest_s, anyio.current_time() - self._woken)
+
     def rest_awake(self, why: str) -> None:
         """It can't be frozen now, and is not asked to be before as long a rest again: some engines
         never can, and Linux's first cgroups can't for moments of a busy machine."""

@@ -48,7 +48,7 @@ def _retry_after_s(record: Record, now: datetime) -> float | None:
 def _doings(charge: Charge, now: datetime) -> dict[str, Any]:
     """What it is doing, what it uses, and what it left unfinished."""
     attendant = charge.attendant
-    rest_s = attendant.rest_s()
+    rest_s = charge.rested_s()
     return {
         "version": attendant.version,
         "busy": attendant.busy(),
