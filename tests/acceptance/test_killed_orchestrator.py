@@ -58,6 +58,8 @@ async def _frozen(one: Mortal, session_id: str) -> None:
 
 async def _start(one: Mortal, session_id: str) -> None:
     await one.ensure(session_id)
+    # It is answered before it is written down, and a check waits for that.
+    await one.order(session_id, "verify")
 
 
 async def _freeze(one: Mortal, session_id: str) -> None:
