@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.opencode]
 async def test_fifty_first_requests_at_once_make_one_container(
     deployment: Deployment, model: Model
 ) -> None:
-    desk = await seated(deployment, model, "dave")
+    # Of limits that no spare has: a claim would make none at all.
+    desk = await seated(deployment, model, "dave", limits={"pids": 256})
     answers: list[httpx.Response] = []
     browser = httpx.AsyncClient(  # noqa: TID251 - fifty connections at once
         base_url=desk.base_url,

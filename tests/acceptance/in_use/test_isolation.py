@@ -68,7 +68,8 @@ async def _hear(desk: Desk, prompt: str, path: str, heard: dict[str, str]) -> No
                 if not seen:
                     beside.start_soon(desk.chat, prompt)
                 seen += text
-                if '"session.idle"' in seen:
+                # An earlier turn's end may still be told after the stream has begun.
+                if prompt in seen and '"session.idle"' in seen.rpartition(prompt)[2]:
                     break
     heard[desk.person.username] = seen
 
