@@ -28,8 +28,11 @@ class Ledger:
     async def intend(self, record: Record) -> None:
         """Write down what shall be done; if that fails, it is not begun. Whoever gives up in
         between must not leave it written down and not known."""
-        with anyio.CancelScope(shield=True):
+        try:
             await self._store.save(record)
+        except anyio.get_cancelled_exc_class():
+            self._become(record)  # the store finishes what it has begun
+            raise
         self._become(record)
 
     async def note(self, record: Record) -> None:
