@@ -36,7 +36,7 @@ class Running:
     """A container that runs, or whose start was admitted; a spare is nobody's (`user_id` None).
 
     A start that still waits to be admitted is no `Running`, or two would keep each other out.
-    `frozen_since` is a moment of the monotonic clock, None if it was before this run.
+    `frozen_since` is a moment of the monotonic clock, None if it is not frozen.
     """
 
     key: str
@@ -109,7 +109,9 @@ def decide(
     if unhelped is not None:
         return unhelped.refusal
     counting = [each for each in stoppable if shortage.user_id in (None, each.user_id)]
-    return StopFirst(min(counting, key=_how_missed).key, _why_stop(shortage))
+    key = _least_missed(counting)
+    assert key is not None, "stopping them was found to suffice"
+    return StopFirst(key, _why_stop(shortage))
 
 
 def may_refill(allowance: Allowance, running: Sequence[Running], room: Room, expected: int) -> bool:
@@ -121,8 +123,7 @@ def relief(allowance: Allowance, running: Sequence[Running], room: Room) -> str 
     """Whom to stop because the machine has less memory to spare than it must; None if it has."""
     if room.available_bytes >= allowance.memory_reserve_bytes:
         return None
-    stoppable = [each for each in running if _may_stop(each)]
-    return min(stoppable, key=_how_missed).key if stoppable else None
+    return _least_missed(each for each in running if _may_stop(each))
 
 
 def _may_stop(container: Running) -> bool:
@@ -131,6 +132,11 @@ def _may_stop(container: Running) -> bool:
     if container.busy or container.kept_awake:
         return False
     return container.user_id is None or container.state is State.FROZEN
+
+
+def _least_missed(stoppable: Iterable[Running]) -> str | None:
+    found = min(stoppable, key=_how_missed, default=None)
+    return None if found is None else found.key
 
 
 def _how_missed(container: Running) -> tuple[bool, bool, float]:

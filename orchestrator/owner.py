@@ -94,7 +94,7 @@ class Owner:
 
     async def keep(self, for_s: float) -> Record:
         """Keep it awake for so long from now on, however idle it is; while it starts or ends, from
-        when it has: nobody waits for that here."""
+        when it has: nobody waits for that here longer than a second."""
         if self.charge.is_in(State.REMOVING):
             raise removing()
         with anyio.move_on_after(_SOON_S) as soon:
