@@ -205,9 +205,12 @@ async def test_a_woken_one_rests_as_long_again_before_it_is_frozen(
     async with run(LADDER) as supervisor:
         await frozen(supervisor, engine, stopwatch)
         await supervisor.ensure(order(), force=False)
+        supervisor.touched([SESSION])  # as the gateway reports of the request that woke it
         stopwatch.pass_by(290)
         await take_steps(supervisor)
         assert supervisor.record(SESSION).state is State.READY
+        step = supervisor.view(SESSION)["next"]
+        assert (step["action"], step["in_s"]) == ("freeze", pytest.approx(10, abs=5))
 
 
 async def test_a_report_of_use_wakes_what_was_frozen_in_the_same_moment(
@@ -464,19 +467,6 @@ async def test_a_wake_alone_is_no_use(run: Run, engine: FakeEngine, stopwatch: S
         stopwatch.pass_by(6)
         await take_steps(supervisor)
         assert supervisor.record(SESSION).state is State.FROZEN
-
-
-async def test_what_is_used_after_a_wake_rests_anew(
-    run: Run, engine: FakeEngine, stopwatch: Stopwatch
-) -> None:
-    async with run(LADDER) as supervisor:
-        await frozen(supervisor, engine, stopwatch)
-        await supervisor.ensure(order(), force=False)
-        supervisor.touched([SESSION])
-        stopwatch.pass_by(200)
-        await take_steps(supervisor)
-
-        assert supervisor.record(SESSION).state is State.READY
 
 
 async def test_who_keeps_it_awake_while_it_starts_does_not_wait_for_the_start(
